@@ -1,0 +1,6 @@
+"""`python -m jaxvae`."""
+
+from jaxvae.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Array aliases and the letters of every shape in this library.
+
+B batch, K samples, D latent, C H W image, Y classes, F features.
+"""
+
+from collections.abc import Callable
+
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+
+Key = PRNGKeyArray
+Scalar = Float[Array, ""]
+Latent = Float[Array, " D"]
+Label = Float[Array, " Y"]
+Image = Float[Array, "C H W"]
+Bytes = UInt8[Array, "N C H W"]
+
+# log_weight_fn(key) = log p(x, z) - log q(z | x) at a fresh draw z ~ q(z | x), for one fixed x.
+LogWeightFn = Callable[[Key], Scalar]

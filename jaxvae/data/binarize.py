@@ -1,0 +1,65 @@
+"""From grey pixels to what a model is trained on."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvae._checks import expect_choice
+from jaxvae._typing import Bytes, Key
+
+# How pixels become what the model sees:
+#   static     one draw of every pixel as Bernoulli(grey / 255), frozen for ever
+#   dynamic    a fresh draw at every visit to a training image; validation and test as in static
+#   threshold  1 where grey >= 128
+#   none       grey / 255, which is no binary data
+BINARIZATIONS = ("static", "dynamic", "threshold", "none")
+
+# The frozen draw's seed. Changing it makes new data sets and every published number incomparable.
+_STATIC_SEED = 20160101
+
+
+def draw_static(images: np.ndarray) -> np.ndarray:
+    """One frozen draw of each pixel as Bernoulli(grey / 255).
+
+    From numpy's legacy `RandomState`, whose stream never changes between versions.
+
+    Args:
+        images: grey, uint8, all splits of a data set in their published order, images first.
+
+    Returns:
+        0 and 1, uint8, of the same shape.
+    """
+    random = np.random.RandomState(_STATIC_SEED)
+    draws = np.empty_like(images)
+    for start in range(0, len(images), 10_000):  # the stream is the same in blocks, the memory is not
+        block = images[start : start + 10_000]
+        draws[start : start + 10_000] = random.random_sample(block.shape) < block / 255.0
+    return draws
+
+
+def make_prepare(binarization: str, *, training: bool) -> Callable[[Key, Bytes], Float[Array, "B C H W"]]:
+    """The function, to be jitted, from the bytes that a `Dataset` keeps to what the model sees.
+
+    Args:
+        binarization: one of `BINARIZATIONS`.
+        training: whether these are training images, which `dynamic` draws afresh.
+
+    Returns:
+        `prepare(key, images)`, float32 in [0, 1].
+
+    Raises:
+        ValueError: if `binarization` is unknown.
+    """
+    expect_choice("binarization", binarization, BINARIZATIONS)
+
+    def prepare(key: Key, images: Bytes) -> Float[Array, "B C H W"]:
+        if binarization == "none":
+            return images.astype(jnp.float32) / 255
+        if binarization == "dynamic" and training:
+            return jax.random.bernoulli(key, images.astype(jnp.float32) / 255).astype(jnp.float32)
+        return images.astype(jnp.float32)
+
+    return prepare

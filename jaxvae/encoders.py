@@ -1,0 +1,73 @@
+"""x, y -> the location and scale of q(z | x, y), and what a flow may be conditioned on."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxvae._checks import expect_choice
+from jaxvae._typing import Image, Key, Label, Latent
+from jaxvae.nn import MLP
+
+# What turns the encoder's last layer into a positive scale.
+SCALES: dict[str, Callable[[Array], Array]] = {"softplus": jax.nn.softplus, "exp": jnp.exp}
+
+
+class Encoding(NamedTuple):
+    """What every encoder returns: `loc (D,)`, `scale (D,)` and `context (F,)` or None."""
+
+    loc: Latent
+    scale: Latent
+    context: Float[Array, " F"] | None
+
+
+class DenseEncoder(eqx.Module):
+    """A fully connected encoder.
+
+    Args:
+        image_shape: `(C, H, W)` of the images.
+        latent_dim: D.
+        widths: of the hidden layers.
+        activation: between the layers.
+        scale: `softplus` or `exp`, from the last layer to the standard deviation.
+        label_dim: Y, the size of the labels that are appended to the image; 0 for none.
+        dtype: of the operands of the matrix products.
+        key: for the initial weights.
+
+    Raises:
+        ValueError: if `scale` is unknown or a size is not positive.
+    """
+
+    mlp: MLP
+    image_shape: tuple[int, ...] = eqx.field(static=True)
+    scale: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        latent_dim: int,
+        widths: Sequence[int] = (512, 512),
+        *,
+        activation: Callable = jax.nn.relu,
+        scale: str = "softplus",
+        label_dim: int = 0,
+        dtype=jnp.float32,
+        key: Key,
+    ):
+        expect_choice("scale", scale, SCALES)
+        self.image_shape = tuple(image_shape)
+        self.scale = scale
+        sizes = (math.prod(image_shape) + label_dim, *widths, 2 * latent_dim)
+        self.mlp = MLP(sizes, activation, dtype=dtype, key=key)
+
+    def __call__(self, x: Image, y: Label | None = None) -> Encoding:
+        """Encodes one image."""
+        chex.assert_shape(x, self.image_shape)
+        features = x.ravel() if y is None else jnp.concatenate([x.ravel(), y])
+        loc, raw_scale = jnp.split(self.mlp(features), 2)
+        return Encoding(loc, SCALES[self.scale](raw_scale), None)

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM as a request to stop, so that nothing is lost."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+
+
+class Interrupted(BaseException):
+    """A run was stopped by a signal after it had saved.
+
+    Args:
+        signum: the signal.
+        hint: how to go on.
+    """
+
+    def __init__(self, signum: int, hint: str):
+        super().__init__(hint)
+        self.signum = signum
+        self.hint = hint
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM, as shells have it."""
+        return 128 + self.signum
+
+
+class StopRequest:
+    """Holds the first signal that came; false until then when asked `requested()`."""
+
+    def __init__(self):
+        self.signum = 0
+
+    def requested(self) -> bool:
+        """Whether a signal came."""
+        return self.signum != 0
+
+    def handle(self, signum: int, frame: object) -> None:
+        """The signal handler; the signal's next arrival acts at once."""
+        self.signum = signum
+        signal.signal(signum, signal.SIG_DFL)
+        print("Stopping; once more to quit at once without saving.", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Within the block, Ctrl-C and SIGTERM set the request instead of ending the process."""
+    request = StopRequest()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {signum: signal.signal(signum, request.handle) for signum in signals}
+    try:
+        yield request
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,65 @@
+"""Named experiments; each states only what differs from the defaults of `Config`."""
+
+from collections.abc import Callable
+
+from jaxvae._checks import expect_choice
+from jaxvae.config import (
+    Config,
+    DataConfig,
+    DecoderConfig,
+    EncoderConfig,
+    EvaluateConfig,
+    ModelConfig,
+    OptimizerConfig,
+)
+
+
+def mnist_mean_field() -> Config:
+    """Static MNIST, 784-512-512 and 128 latents, in 30,000 steps of 128."""
+    return Config()
+
+
+def mnist_tutorial() -> Config:
+    """Grey MNIST under a Bernoulli, 784-400 and 50 latents, in 100 epochs of all 60,000 images."""
+    steps_per_epoch = 60_000 // 256
+    return Config(
+        steps=100 * steps_per_epoch,
+        batch_size=256,
+        log_every=steps_per_epoch,
+        model=ModelConfig(latent_dim=50, likelihood="grey-bernoulli"),
+        encoder=EncoderConfig(widths=(400,), activation="softplus", scale="exp"),
+        decoder=DecoderConfig(widths=(400,), activation="softplus"),
+        data=DataConfig(binarization="none", num_validation=0),
+        optimizer=OptimizerConfig(schedule="constant"),
+        evaluate=EvaluateConfig(every=5 * steps_per_epoch, monitor_samples=1),
+    )
+
+
+def mnist_2d() -> Config:
+    """Grey MNIST under a Bernoulli, three layers of 512 each way and 2 latents, in 5,000 steps of 128."""
+    widths = (512, 512, 512)
+    return Config(
+        steps=5_000,
+        model=ModelConfig(latent_dim=2, likelihood="grey-bernoulli"),
+        encoder=EncoderConfig(widths=widths),
+        decoder=DecoderConfig(widths=widths),
+        data=DataConfig(binarization="none", num_validation=0),
+        evaluate=EvaluateConfig(every=1_000),
+    )
+
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "mnist-mean-field": mnist_mean_field,
+    "mnist-tutorial": mnist_tutorial,
+    "mnist-2d": mnist_2d,
+}
+
+
+def load_preset(name: str) -> Config:
+    """The preset called `name`.
+
+    Raises:
+        ValueError: if there is none; the message names those that exist and the near ones.
+    """
+    expect_choice("preset", name, PRESETS)
+    return PRESETS[name]()

@@ -1,0 +1,241 @@
+"""The run directory: a run that describes itself, trains, resumes, and is read back."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+
+from jaxvae import writers
+from jaxvae._checks import expect_choice, expect_shape, expected
+from jaxvae.build import build_evaluator, build_training
+from jaxvae.config import Config, from_dict, to_dict
+from jaxvae.data import Dataset, make_prepare
+from jaxvae.evaluate import Evaluation
+from jaxvae.interrupts import Interrupted, StopRequest
+from jaxvae.model import VAE
+from jaxvae.train import Checkpoints, TrainState
+from jaxvae.train.loop import Monitor, Schedule, Tally, train
+
+_COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory and what it says of itself.
+
+    Args:
+        directory: where it is.
+        preset: what it started from.
+        config: all of its settings.
+        image_shape: `(C, H, W)` that the model takes.
+    """
+
+    directory: pathlib.Path
+    preset: str
+    config: Config
+    image_shape: tuple[int, ...]
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Its checkpoints."""
+        return Checkpoints(self.directory / "checkpoints")
+
+    def load_state(self, *, best: bool = False) -> tuple[TrainState, Tally]:
+        """The latest state, or the best one by validation ELBO, and the tally that goes with it.
+
+        Raises:
+            ValueError: if there is no readable checkpoint, or it is of another model.
+        """
+        state, _ = build_training(self.config, self.image_shape)
+        return self.checkpoints.restore((state, Tally()), best=best)
+
+    def load_model(self) -> VAE:
+        """The model to use: the best by validation ELBO, or the last where no split was held out."""
+        state, _ = self.load_state(best=True)
+        return state.eval_model
+
+    def save(self) -> None:
+        """Writes `config.json`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        content = {
+            "preset": self.preset,
+            "image_shape": list(self.image_shape),
+            "config": to_dict(self.config),
+        }
+        _write_json(self.directory / "config.json", content)
+
+
+def load_run(directory: str | os.PathLike) -> Run:
+    """Reads a run directory.
+
+    Raises:
+        ValueError: if it is not one.
+    """
+    directory = pathlib.Path(directory)
+    path = directory / "config.json"
+    if not path.is_file():
+        raise expected("a run directory", "to hold config.json", f"{directory}")
+    try:
+        content = json.loads(path.read_text())
+        config = from_dict(content["config"])
+        return Run(directory, content["preset"], config, tuple(content["image_shape"]))
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise expected(f"{path}", "to be the config of a run", f"{error!r}") from error
+
+
+def new_directory(preset: str) -> pathlib.Path:
+    """The first of `runs/<preset>-1`, `runs/<preset>-2`, ... that does not exist."""
+    number = 1
+    while (directory := pathlib.Path("runs") / f"{preset}-{number}").exists():
+        number += 1
+    return directory
+
+
+def create_run(
+    directory: pathlib.Path, preset: str, config: Config, dataset: Dataset, *, overwrite: bool
+) -> Run:
+    """Makes a run directory.
+
+    Raises:
+        ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable.
+    """
+    if directory.exists() and not overwrite:
+        raise expected(
+            "the run directory", "to be new (or --resume to go on, --overwrite to replace it)", f"{directory}"
+        )
+    if directory.exists() and any(directory.iterdir()):
+        load_run(directory)  # only a run is ever deleted
+        shutil.rmtree(directory)
+    run = Run(directory, preset, config, dataset.image_shape)
+    try:
+        run.save()
+    except OSError as error:
+        raise expected("the run directory", "to be writable", f"{directory} ({error.strerror})") from error
+    return run
+
+
+def expect_resumable(run: Run, preset: str, config: Config) -> None:
+    """Raises `ValueError` unless `config` continues `run`: its length and evaluations alone may differ."""
+    expect_choice("the preset of a resumed run", preset, [run.preset])
+    for field in dataclasses.fields(Config):
+        if field.name in ("steps", "log_every", "evaluate"):
+            continue
+        old, new = getattr(run.config, field.name), getattr(config, field.name)
+        if old != new:
+            raise expected(f"{field.name} of a resumed run", f"to stay {old}", f"{new}")
+
+
+def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = False) -> dict[str, Any]:
+    """Trains a run to its end, from its latest checkpoint where it has one, and evaluates it.
+
+    Args:
+        run: from `create_run` or `load_run`.
+        dataset: what to train on.
+        stop: when requested, the run saves and raises.
+        quiet: print no lines on standard output.
+
+    Returns:
+        What `results.json` then holds.
+
+    Raises:
+        Interrupted: when stopped; the run can be resumed.
+        NonFiniteLoss: when the loss is no finite number.
+    """
+    config = run.config
+    state, step = build_training(config, run.image_shape)
+    tally = Tally()
+    if run.checkpoints.latest() is not None:
+        state, tally = run.load_state()
+    monitor = _make_monitor(config, dataset)
+    with contextlib.closing(_make_writer(run, int(state.step), monitor.name, quiet=quiet)) as writer:
+        state, tally = train(
+            state,
+            step,
+            dataset.train.images,
+            schedule=Schedule(config.steps, config.batch_size, config.log_every, config.evaluate.every),
+            prepare=make_prepare(config.data.binarization, training=True),
+            monitor=monitor,
+            writer=writer,
+            checkpoints=run.checkpoints,
+            tally=tally,
+            stop_requested=stop.requested,
+        )
+    _raise_if_stopped(stop, run)
+    evaluation = evaluate_run(run, dataset, "test", on_batch=lambda _: _raise_if_stopped(stop, run))
+    results = {
+        "preset": run.preset,
+        "steps": config.steps,
+        "test": {**evaluation.summary(), "split": "test"},
+        "examples_per_second": config.steps * config.batch_size / max(float(tally.train_seconds), 1e-9),
+        "compile_seconds": float(tally.compile_seconds) + evaluation.compile_seconds,
+        "train_seconds": float(tally.train_seconds),
+        "evaluate_seconds": float(tally.evaluate_seconds) + evaluation.seconds,
+        "run_dir": str(run.directory),
+    }
+    _write_json(run.directory / "results.json", results)
+    return results
+
+
+def evaluate_run(
+    run: Run,
+    dataset: Dataset,
+    split: str,
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
+    on_batch=None,
+) -> Evaluation:
+    """Scores the run's model on a split by importance sampling.
+
+    Args:
+        run: a run with a checkpoint.
+        dataset: whose split to score.
+        split: `train`, `validation` or `test`.
+        num_samples: K; the run's own where None.
+        seed: of the draws.
+        on_batch: called with the number of images done after each batch.
+
+    Raises:
+        ValueError: if the images are not of the model's shape, or there is no such split.
+    """
+    expect_shape("the images", dataset.image_shape, run.image_shape)
+    evaluator = build_evaluator(run.config, num_samples or run.config.evaluate.num_samples)
+    images = dataset.split(split).images
+    return evaluator(run.load_model(), jax.random.key(seed), images, on_batch=on_batch)
+
+
+def _make_monitor(config: Config, dataset: Dataset) -> Monitor:
+    """Watches the validation images, or the test images (which then choose nothing)."""
+    name = "test" if dataset.validation is None else "validation"
+    evaluator = build_evaluator(config, config.evaluate.monitor_samples)
+    images, key = dataset.split(name).images, jax.random.key(config.seed)
+    return Monitor(name, lambda model: evaluator(model, key, images), selects=name == "validation")
+
+
+def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:
+    columns = [name.format(monitor_name) for name in _COLUMNS]
+    return writers.Writers(
+        writers.Console(run.config.steps, columns, lines=not quiet),
+        writers.JsonLines(run.directory / "metrics.jsonl", step=step),
+        writers.TensorBoard(run.directory, step=step),
+    )
+
+
+def _raise_if_stopped(stop: StopRequest, run: Run) -> None:
+    if stop.requested():
+        raise Interrupted(
+            stop.signum,
+            f"Saved. To go on: jaxvae train {run.preset} --run-dir {run.directory} --resume",
+        )
+
+
+def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
+    """Replaces the file in one move, so that a full disk leaves the old one whole."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    part.replace(path)

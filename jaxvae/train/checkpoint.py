@@ -1,0 +1,145 @@
+"""Checkpoints on disk: the latest ones and the best one, each written whole or not at all."""
+
+import contextlib
+import logging
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae._checks import expect_shape, expected
+
+Flat = dict[str, np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints of a run, written by orbax: `<step>/`, the last two, and `best/<step>/`.
+
+    Args:
+        directory: where they are kept; made at the first save.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = pathlib.Path(directory).absolute()
+
+    def save(self, step: int, tree: Any, *, best: bool = False) -> pathlib.Path:
+        """Writes every array of `tree` as the checkpoint of `step`, then removes those no longer kept.
+
+        Raises:
+            OSError: if it cannot be written; the checkpoints before it are untouched.
+        """
+        flat = _flatten(tree)
+        directory = self.directory / "best" if best else self.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        _expect_space(directory, sum(array.nbytes for array in flat.values()))
+        with _manager(directory, keep=1 if best else 2) as (manager, args):
+            try:
+                manager.save(step, args=args.StandardSave(flat), force=True)
+                manager.wait_until_finished()
+            except Exception as error:
+                raise OSError(f"Expected to write a checkpoint to {directory}; got {error}.") from error
+        return directory / str(step)
+
+    def latest(self, *, best: bool = False) -> pathlib.Path | None:
+        """The checkpoint that `restore` tries first, or None."""
+        return next(iter(self._candidates(best=best)), None)
+
+    def restore(self, template: Any, *, best: bool = False) -> Any:
+        """Reads the latest checkpoint, or the best one, into the arrays of `template`.
+
+        One that cannot be read is passed over with a warning, and the one before it is used.
+
+        Args:
+            template: the tree to fill; its shapes and dtypes must be those that were saved.
+            best: the best checkpoint before the latest one.
+
+        Raises:
+            ValueError: if there is no checkpoint that can be read, or it is of another model.
+        """
+        for path in self._candidates(best=best):
+            try:
+                flat = self._read(path)
+            except Exception as error:  # Orbax raises whatever its layers raise on a damaged file.
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                warnings.warn(f"Passed over the damaged checkpoint {path}: {reason}", stacklevel=2)
+                continue
+            return _unflatten(template, flat, path)
+        raise expected(f"a readable checkpoint in {self.directory}", "to exist", "none")
+
+    def _candidates(self, *, best: bool) -> list[pathlib.Path]:
+        latest = _steps(self.directory)
+        return _steps(self.directory / "best") + latest if best else latest
+
+    def _read(self, path: pathlib.Path) -> Flat:
+        with _manager(path.parent, keep=2) as (manager, args):
+            return manager.restore(int(path.name), args=args.StandardRestore())
+
+
+def _steps(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The finished checkpoints of a directory, newest first; orbax renames one when it is whole."""
+    if not directory.is_dir():
+        return []
+    steps = [path for path in directory.iterdir() if path.is_dir() and path.name.isdecimal()]
+    return sorted(steps, key=lambda path: int(path.name), reverse=True)
+
+
+@contextlib.contextmanager
+def _manager(directory: pathlib.Path, *, keep: int) -> Iterator[tuple[Any, Any]]:
+    # Imported here: it takes a second, and `import jaxvae` must not.
+    import orbax.checkpoint as ocp
+
+    # Orbax logs the tracebacks of its threads besides raising; the caller reports the error.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    with ocp.CheckpointManager(directory, options=options) as manager:
+        yield manager, ocp.args
+
+
+def _expect_space(directory: pathlib.Path, num_bytes: int) -> None:
+    """Claims the space of a checkpoint and gives it back: a full disk is found before anything is lost."""
+    wanted = num_bytes + num_bytes // 4 + 2**20
+    probe = directory / ".space"
+    try:
+        with open(probe, "wb") as file:
+            if hasattr(os, "posix_fallocate"):  # absent on macOS
+                os.posix_fallocate(file.fileno(), 0, wanted)
+    except OSError as error:
+        raise OSError(
+            f"Expected {wanted / 1e6:.1f} MB of space for a checkpoint in {directory}; got: {error.strerror}."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _flatten(tree: Any) -> Flat:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array_like))
+    return {jax.tree_util.keystr(path): np.asarray(_raw(leaf)) for path, leaf in leaves}
+
+
+def _unflatten(template: Any, flat: Flat, path: pathlib.Path) -> Any:
+    def fill(tree_path, leaf):
+        if not eqx.is_array_like(leaf):
+            return leaf
+        name = jax.tree_util.keystr(tree_path)
+        if name not in flat:
+            raise expected(f"{path}", f"to hold {name}", f"{len(flat)} other arrays")
+        expect_shape(f"{name} in {path}", flat[name].shape, np.shape(_raw(leaf)))
+        array = jnp.asarray(flat[name])
+        return jax.random.wrap_key_data(array) if _is_key(leaf) else array
+
+    return jax.tree_util.tree_map_with_path(fill, template)
+
+
+def _is_key(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf

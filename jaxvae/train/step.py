@@ -1,0 +1,130 @@
+"""The one train step, and many of them in one dispatch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from jaxvae._checks import expect_in_range, expect_positive
+from jaxvae._typing import Bytes, Key, Scalar
+from jaxvae.train.state import TrainState
+
+# loss_fn(model, key, x, y) -> scalar, for one example.
+LossFn = Callable[[Any, Key, Any, Any], Scalar]
+TrainStep = Callable[..., tuple[TrainState, Scalar]]
+
+
+def make_train_step(
+    loss_fn: LossFn, optimizer: optax.GradientTransformation, *, average_decay: float | None = None
+) -> TrainStep:
+    """Makes the jitted step: one gradient of the mean loss of a batch, one update.
+
+    Step t draws from `fold_in(state.key, t)`, so a resumed run repeats the uninterrupted one. The state
+    is donated: use the returned one.
+
+    Args:
+        loss_fn: `(model, key, x, y) -> loss` of one example, such as the negative ELBO.
+        optimizer: from optax.
+        average_decay: decay of the moving average of the parameters, for a state that was made with
+            `average=True`; it warms up as min(decay, (1 + t) / (10 + t)).
+
+    Returns:
+        `step(state, x, y=None) -> (state, loss)` with `x` and `y` of leading axis B, and the mean loss.
+
+    Raises:
+        ValueError: if `average_decay` is not in [0, 1).
+    """
+    if average_decay is not None:
+        expect_in_range("average_decay", average_decay, 0, 1)
+
+    def batch_loss(model, key: Key, x, y) -> Scalar:
+        keys = jax.random.split(key, len(x))
+        losses = eqx.filter_vmap(loss_fn, in_axes=(None, 0, 0, 0))(model, keys, x, y)
+        return jnp.mean(losses)
+
+    # The state comes last, so that it alone is donated.
+    @eqx.filter_jit(donate="all-except-first")
+    def update(batch, state: TrainState) -> tuple[TrainState, Scalar]:
+        key = jax.random.fold_in(state.key, state.step)
+        loss, gradient = eqx.filter_value_and_grad(batch_loss)(state.model, key, *batch)
+        parameters = eqx.filter(state.model, eqx.is_inexact_array)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
+        model = eqx.apply_updates(state.model, updates)
+        average = _move_average(state, model, average_decay)
+        return TrainState(model, optimizer_state, average, state.step + 1, state.key), loss
+
+    def step(state: TrainState, x, y=None) -> tuple[TrainState, Scalar]:
+        return update((x, y), state)
+
+    return step
+
+
+def _move_average(state: TrainState, model: Any, decay: float | None) -> Any:
+    if state.average is None or decay is None:
+        return state.average
+    warm = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+    return optax.incremental_update(eqx.filter(model, eqx.is_inexact_array), state.average, 1 - warm)
+
+
+def epoch_order(key: Key, epoch: Int[Array, ""], num_images: int) -> Int[Array, " N"]:
+    """The order in which an epoch visits the images: a permutation that depends on key and epoch."""
+    return jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
+
+
+def make_multi_step(step: TrainStep, *, batch_size: int, prepare: Callable[[Key, Bytes], Any]) -> Callable:
+    """Makes the function that runs many steps in one dispatch, over data that stay on the device.
+
+    Each epoch visits the images in a fresh order without replacement, and leaves out the last
+    `N mod batch_size`. The order, the binarisation and the step's own draws depend on the root key and
+    the step alone: cutting a run into dispatches anywhere changes nothing.
+
+    Args:
+        step: from `make_train_step`.
+        batch_size: B.
+        prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
+
+    Returns:
+        `multi_step((images, labels, num_steps), state) -> (state, sum of losses, last loss)`, to be
+        jitted. It stops after a step whose loss is not finite.
+
+    Raises:
+        ValueError: if `batch_size` is not positive.
+    """
+    expect_positive("batch_size", batch_size)
+
+    def multi_step(work: tuple[Bytes, Any, Scalar], state: TrainState) -> tuple[TrainState, Scalar, Scalar]:
+        images, labels, num_steps = work
+        arrays, static = eqx.partition(state, eqx.is_array)
+        steps_per_epoch = images.shape[0] // batch_size
+        # No step is numbered like this, so the data's keys differ from the steps'.
+        data_key = jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))
+        order_key, prepare_key = jax.random.split(data_key)
+        end = state.step + num_steps
+
+        def order_at(step_number: Scalar) -> Array:
+            return epoch_order(order_key, step_number // steps_per_epoch, images.shape[0])
+
+        def is_running(carry) -> Array:
+            arrays, _, _, last_loss = carry
+            return (arrays.step < end) & jnp.isfinite(last_loss)
+
+        def body(carry):
+            arrays, order, total, _ = carry
+            now, place = arrays.step, arrays.step % steps_per_epoch
+            order = jax.lax.cond(place == 0, order_at, lambda _: order, now)
+            rows = jax.lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
+            x = prepare(jax.random.fold_in(prepare_key, now), images[rows])
+            y = None if labels is None else labels[rows]
+            state, loss = step(eqx.combine(arrays, static), x, y)
+            return eqx.filter(state, eqx.is_array), order, total + loss, loss
+
+        zero = jnp.zeros((), jnp.float32)
+        carry = (arrays, order_at(state.step), zero, zero)
+        arrays, _, total, last_loss = jax.lax.while_loop(is_running, body, carry)
+        return eqx.combine(arrays, static), total, last_loss
+
+    return multi_step
