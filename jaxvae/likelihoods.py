@@ -12,6 +12,19 @@ from jaxtyping import Array, Float
 from jaxvae._typing import Image, Label, Latent
 
 
+@jax.custom_jvp
+def _softplus(logits: Float[Array, "..."]) -> Float[Array, "..."]:
+    """log(1 + e^l) without overflow: `jax.nn.softplus` at a third of its cost on a CPU."""
+    return jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+
+
+@_softplus.defjvp
+def _softplus_jvp(primals, tangents):
+    # Autodiff of the formula above is wrong at 0, where |l| has no derivative.
+    (logits,), (tangent,) = primals, tangents
+    return _softplus(logits), jax.nn.sigmoid(logits) * tangent
+
+
 class Bernoulli(distrax.Distribution):
     """Independent binary pixels, as one event of shape `(C, H, W)`.
 
@@ -36,13 +49,12 @@ class Bernoulli(distrax.Distribution):
         """Shape of one image."""
         return self._logits.shape
 
-    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, ""]:
-        """Log-probability of one image, in nats."""
-        chex.assert_shape(value, self.event_shape)
-        logits = self._logits
-        # log(1 + e^l) without overflow; jax.nn.softplus is the same at three times the cost.
-        softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-        return jnp.sum(value * logits - softplus, dtype=jnp.float32)
+    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Log-probability of one image, or of each of several along leading axes, in nats."""
+        chex.assert_equal_shape_suffix([value, self._logits], len(self.event_shape))
+        pixels = tuple(range(-len(self.event_shape), 0))
+        log_probs = value * self._logits - _softplus(self._logits)
+        return jnp.sum(log_probs, axis=pixels, dtype=jnp.float32)
 
     def _sample_n(self, key, n: int) -> Float[Array, "n ..."]:
         uniform = jax.random.uniform(key, (n, *self.event_shape))

@@ -1,0 +1,37 @@
+import gzip
+import os
+
+# Two devices on any machine, and no compilation cache shared between tests.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import jax
+import numpy as np
+import pytest
+
+
+def write_idx(path, array: np.ndarray, *, compress: bool = False) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    content = header + array.tobytes()
+    path.write_bytes(gzip.compress(content) if compress else content)
+
+
+@pytest.fixture(scope="session")
+def idx_directory(tmp_path_factory):
+    """120 training and 37 test images of 6 x 5 grey pixels, test files compressed."""
+    directory = tmp_path_factory.mktemp("idx")
+    random = np.random.RandomState(3)
+    for name, count in (("train", 120), ("t10k", 37)):
+        images = random.randint(0, 256, (count, 6, 5)).astype(np.uint8)
+        # Something to learn: the upper half is bright in half of the images.
+        images[::2, :3] = 250
+        compress = name == "t10k"
+        suffix = ".gz" if compress else ""
+        write_idx(directory / f"{name}-images-idx3-ubyte{suffix}", images, compress=compress)
+        labels = random.randint(0, 10, count).astype(np.uint8)
+        write_idx(directory / f"{name}-labels-idx1-ubyte{suffix}", labels, compress=compress)
+    return directory
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(20240229)

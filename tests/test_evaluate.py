@@ -1,0 +1,124 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae import importance_log_likelihood, make_evaluator, make_log_weight
+from tests.helpers import assert_within_standard_errors, exact_log_p, linear_gaussian
+from tests.test_model import SHAPE, make_model
+
+
+def estimate(model, key, x, y):
+    return importance_log_likelihood(make_log_weight(model, x, y), key, num_samples=30, chunk_size=8)
+
+
+def make_images(count):
+    return np.random.RandomState(1).randint(0, 2, (count, *SHAPE)).astype(np.uint8)
+
+
+def prepare(key, images):
+    return images.astype(jnp.float32)
+
+
+def evaluate(model, images, batch_size=4, **options):
+    evaluator = make_evaluator(estimate, batch_size=batch_size, prepare=prepare)
+    return evaluator(model, jax.random.key(3), images, **options)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 11, 64])
+def test_the_batch_size_changes_nothing_beyond_rounding(key, batch_size):
+    model, images = make_model(key), make_images(11)
+    reference, other = evaluate(model, images), evaluate(model, images, batch_size)
+    assert other.log_p.shape == (11,)
+    for name in ("log_p", "elbo", "standard_error", "effective_sample_size"):
+        np.testing.assert_allclose(getattr(other, name), getattr(reference, name), rtol=1e-4, err_msg=name)
+
+
+def test_an_image_is_not_moved_by_those_beside_it(key):
+    model, images = make_model(key), make_images(8)
+    others = np.concatenate([images[:1], 1 - images[1:]])
+    one, two = evaluate(model, images), evaluate(model, others)
+    assert one.log_p[0] == two.log_p[0]
+    assert np.all(one.log_p[1:] != two.log_p[1:])
+
+
+def test_images_of_a_split_have_draws_of_their_own(key):
+    images = np.repeat(make_images(1), 5, axis=0)
+    log_p = evaluate(make_model(key), images).log_p
+    assert len(set(log_p.tolist())) == 5
+
+
+def test_every_image_is_scored_as_if_alone(key):
+    model, images = make_model(key), make_images(3)
+    result = evaluate(model, images)
+    for i, image in enumerate(images):
+        image_key = jax.random.fold_in(jax.random.key(3), i)
+        alone = estimate(model, image_key, jnp.asarray(image, jnp.float32), None)
+        np.testing.assert_allclose(result.log_p[i], alone.log_p, rtol=1e-5)
+
+
+def test_labels_reach_the_model(key):
+    model, images = make_model(key, label_dim=3), make_images(5)
+    one, two = (evaluate(model, images, labels=np.eye(3)[[i] * 5].astype(np.float32)) for i in (0, 1))
+    assert np.all(one.log_p != two.log_p)
+
+
+def test_the_mean_over_images_is_exact_within_its_error():
+    random = np.random.RandomState(0)
+    images = random.normal(size=(300, 1, 2, 2)).astype(np.float32)
+    evaluator = make_evaluator(
+        lambda m, k, x, y: importance_log_likelihood(
+            make_log_weight(m, x, y), k, num_samples=2000, chunk_size=500
+        )
+    )
+    result = evaluator(linear_gaussian(), jax.random.key(0), images)
+    summary = result.summary()
+    exact = np.array([exact_log_p(x) for x in images])
+    assert_within_standard_errors(summary["log_p_x"], exact.mean(), summary["log_p_x_monte_carlo_error"])
+    np.testing.assert_allclose(
+        summary["log_p_x_standard_error"], np.std(exact, ddof=1) / np.sqrt(300), rtol=0.02
+    )
+    assert summary["elbo"] < summary["log_p_x"]
+
+
+def test_the_summary_has_the_keys_of_results_json(key):
+    summary = evaluate(make_model(key), make_images(5)).summary()
+    assert set(summary) == {
+        "elbo",
+        "log_p_x",
+        "log_p_x_standard_error",
+        "log_p_x_monte_carlo_error",
+        "effective_sample_size",
+        "estimator",
+        "num_samples",
+        "num_images",
+        "seconds",
+    }
+    assert (summary["estimator"], summary["num_samples"], summary["num_images"]) == ("importance", 30, 5)
+
+
+def test_a_second_evaluation_compiles_nothing(key):
+    traces = []
+
+    def counted(model, key, x, y):
+        traces.append(1)
+        return estimate(model, key, x, y)
+
+    evaluator = make_evaluator(counted, batch_size=4, prepare=prepare)
+    for seed in range(3):
+        result = evaluator(make_model(jax.random.key(seed)), key, make_images(11))
+    assert len(traces) == 1
+    assert result.compile_seconds == 0
+
+
+def test_on_batch_counts_images(key):
+    done = []
+    evaluate(make_model(key), make_images(10), on_batch=done.append)
+    assert done == [4, 8, 10]
+
+
+def test_bad_input_is_refused(key):
+    with pytest.raises(ValueError, match=r"Expected batch_size to be positive; got 0\."):
+        make_evaluator(estimate, batch_size=0)
+    with pytest.raises(ValueError, match=r"Expected the number of images to be positive; got 0\."):
+        evaluate(make_model(key), make_images(0))

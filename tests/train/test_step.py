@@ -1,0 +1,180 @@
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxvae import elbo, init_state, make_log_weight, make_train_step
+from jaxvae.train import make_multi_step
+from jaxvae.train.step import epoch_order
+from tests.helpers import assert_trees_equal
+from tests.test_model import SHAPE, make_model
+
+OPTIMIZER = optax.adam(1e-2)
+IMAGES = jnp.asarray(np.random.RandomState(2).randint(0, 2, (23, *SHAPE)).astype(np.uint8))
+
+
+def loss_fn(model, key, x, y):
+    return -elbo(make_log_weight(model, x, y), key)
+
+
+def prepare(key, images):
+    return jax.random.bernoulli(key, 0.2 + 0.6 * images).astype(jnp.float32)
+
+
+def fresh(seed=0, **options):
+    return init_state(make_model(jax.random.key(seed)), OPTIMIZER, jax.random.key(9), **options)
+
+
+def jitted(step, batch_size=5, prepare=prepare):
+    return eqx.filter_jit(make_multi_step(step, batch_size=batch_size, prepare=prepare))
+
+
+MULTI_STEP = jitted(make_train_step(loss_fn, OPTIMIZER))
+
+
+def run(num_steps, state, multi_step=MULTI_STEP, images=IMAGES, labels=None):
+    return multi_step((images, labels, jnp.asarray(num_steps, jnp.int32)), state)
+
+
+def test_a_step_is_one_optax_update_of_the_mean_loss():
+    state, x = fresh(), IMAGES[:5].astype(jnp.float32)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(9), 0), 5)
+
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad
+    def mean_loss(model):
+        return jnp.mean(jnp.stack([loss_fn(model, k, image, None) for k, image in zip(keys, x, strict=True)]))
+
+    model = make_model(jax.random.key(0))
+    loss, gradient = mean_loss(model)
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    updates, _ = OPTIMIZER.update(gradient, OPTIMIZER.init(parameters), parameters)
+    expected = eqx.apply_updates(model, updates)
+
+    new, value = make_train_step(loss_fn, OPTIMIZER)(state, x)
+    np.testing.assert_allclose(value, loss, rtol=1e-5)
+    assert new.step == 1
+    for got, wanted in zip(jax.tree.leaves(new.model), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_many_steps_in_one_dispatch_are_the_same_steps_one_by_one():
+    whole, total, last = run(11, fresh())
+    state, losses = fresh(), []
+    for _ in range(11):
+        state, _, loss = run(1, state)
+        losses.append(float(loss))
+    assert_trees_equal(whole, state)
+    np.testing.assert_allclose(total, sum(losses), rtol=1e-5)
+    assert float(last) == losses[-1]
+
+
+def test_training_raises_the_bound():
+    _, _, first = run(1, fresh())
+    _, _, last = run(300, fresh())
+    assert last < first - 2
+
+
+def test_an_epoch_visits_each_image_once_in_an_order_of_its_own():
+    key = jax.random.key(0)
+    orders = [epoch_order(key, jnp.asarray(epoch), 23) for epoch in range(3)]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(23))
+    assert not np.array_equal(orders[0], orders[1])
+    np.testing.assert_array_equal(epoch_order(key, jnp.asarray(1), 23), orders[1])
+
+
+def test_batches_of_an_epoch_are_disjoint_and_epochs_differ():
+    # The "model" counts how often each image was seen, by way of its gradient.
+    def count_loss(model, key, x, y):
+        return -jnp.sum(model * x)
+
+    identity = jnp.eye(23)
+    step = make_train_step(count_loss, optax.sgd(1.0))
+    multi_step = jitted(step, prepare=lambda key, images: images)
+    state = init_state(jnp.zeros(23), optax.sgd(1.0), jax.random.key(1))
+    seen = []
+    for _ in range(3):  # 23 images in batches of 5: four steps an epoch, three images left out
+        before = np.asarray(state.model)
+        state, _, _ = run(4, state, multi_step, identity)
+        seen.append(np.round((np.asarray(state.model) - before) * 5).astype(int))
+    for counts in seen:
+        assert sorted(counts.tolist()) == [0] * 3 + [1] * 20
+    assert any(np.any(seen[0] != counts) for counts in seen[1:])
+
+
+def test_labels_travel_with_their_images():
+    def loss(model, key, x, y):
+        return jnp.sum(model) + 1e3 * jnp.sum((x - y) ** 2)
+
+    step = make_train_step(loss, optax.sgd(0.0))
+    state = init_state(jnp.zeros(2), optax.sgd(0.0), jax.random.key(1))
+    values = jnp.arange(23.0)[:, None]
+    multi_step = jitted(step, prepare=lambda key, images: images)
+    _, total, _ = run(9, state, multi_step, values, values)
+    assert total == 0
+
+
+def test_nothing_is_traced_twice():
+    @chex.assert_max_traces(n=1)
+    def counted(model, key, x, y):
+        return loss_fn(model, key, x, y)
+
+    step = make_train_step(counted, OPTIMIZER)
+    state = fresh()
+    for _ in range(3):
+        state, _ = step(state, IMAGES[:5].astype(jnp.float32))
+    assert state.step == 3
+
+
+def test_the_state_is_donated_and_what_it_was_made_from_is_not():
+    model, key = make_model(jax.random.key(0)), jax.random.key(9)
+    state = init_state(model, OPTIMIZER, key, average=True)
+    make_train_step(loss_fn, OPTIMIZER, average_decay=0.9)(state, IMAGES[:5].astype(jnp.float32))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.model))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(model))
+    assert not key.is_deleted()
+
+
+def test_the_average_follows_the_parameters_with_its_warm_up():
+    step = make_train_step(loss_fn, OPTIMIZER, average_decay=0.5)
+    state, expected = fresh(average=True), make_model(jax.random.key(0))
+    for t in range(10):
+        state, _ = step(state, IMAGES[:5].astype(jnp.float32))
+        decay = min(0.5, (1 + t) / (10 + t))
+        expected = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, expected, state.model)
+    for got, wanted in zip(jax.tree.leaves(state.eval_model), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+    assert fresh().eval_model.posterior is not None
+
+
+def test_a_loss_that_is_not_finite_ends_the_dispatch_at_its_step():
+    def loss(model, key, x, y):
+        return jnp.where(model[0] < -2.5, jnp.nan, jnp.sum(model))
+
+    step = make_train_step(loss, optax.sgd(1.0))
+    state = init_state(jnp.zeros(1), optax.sgd(1.0), jax.random.key(1))
+    state, _, last = run(100, state, jitted(step))
+    assert state.step == 4
+    assert jnp.isnan(last)
+
+
+def test_any_module_can_be_trained():
+    class Custom(eqx.Module):
+        scale: jax.Array
+        activation: object  # a leaf that is no array
+
+    step = make_train_step(lambda m, key, x, y: jnp.sum(m.activation(m.scale * x)), optax.sgd(0.1))
+    state = init_state(Custom(jnp.ones(()), jnp.tanh), optax.sgd(0.1), jax.random.key(0))
+    state, _, _ = run(3, state, jitted(step))
+    assert state.model.scale < 1
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match=r"Expected average_decay to be at least 0 and below 1; got 1\.5\."):
+        make_train_step(loss_fn, OPTIMIZER, average_decay=1.5)
+    with pytest.raises(ValueError, match=r"Expected batch_size to be positive; got 0\."):
+        make_multi_step(make_train_step(loss_fn, OPTIMIZER), batch_size=0, prepare=prepare)
