@@ -216,9 +216,10 @@ def _describe_training(results: dict) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; bad input is one line on standard error and exit code 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}", file=sys.stderr)
     try:
-        _parse(arguments).run()
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}", file=sys.stderr)
+            _parse(arguments).run()
     except (InputError, OSError) as error:
         print(f"jaxvae: {error}", file=sys.stderr)
         sys.exit(2)

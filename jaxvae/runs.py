@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from jaxvae import writers
-from jaxvae._checks import expect_choice, expect_shape, expected
+from jaxvae._checks import expect_choice, expect_in_range, expect_shape, expected
 from jaxvae.build import build_evaluator, build_training
 from jaxvae.config import Config, from_dict, to_dict
 from jaxvae.data import Dataset, make_prepare
@@ -102,8 +102,10 @@ def create_run(
     """Makes a run directory.
 
     Raises:
-        ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable.
+        ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable; or if
+            there are fewer images than a batch.
     """
+    expect_in_range("--batch-size", config.batch_size, 1, len(dataset.train.images) + 1)
     if directory.exists() and not overwrite:
         raise expected(
             "the run directory", "to be new (or --resume to go on, --overwrite to replace it)", f"{directory}"

@@ -1,0 +1,350 @@
+"""The command line, in subprocesses and from an empty directory."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxvae import load_run
+from jaxvae.cli import main
+from tests.helpers import assert_trees_equal
+
+SMALL = [
+    "--model.latent-dim", "3", "--encoder.widths", "9", "--decoder.widths", "8", "--batch-size", "10",
+    "--data.num-validation", "20", "--log-every", "5", "--evaluate.every", "10",
+    "--evaluate.num-samples", "7", "--evaluate.monitor-samples", "3",
+]  # fmt: skip
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "jaxvae", *map(str, arguments)]
+
+
+def environment():
+    # The package from wherever it is, and one device as users have it.
+    root = str(pathlib.Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "XLA_FLAGS": ""}
+
+
+def jaxvae(*arguments, cwd, **options):
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, **options
+    )
+
+
+def run_main(capsys, *arguments):
+    """(exit code, standard output, standard error) of the command in this process."""
+    code = 0
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as exit:
+        code = exit.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, idx_directory):
+    """A run of 20 steps on small images."""
+    directory = tmp_path_factory.mktemp("finished")
+    result = jaxvae("train", "--data-dir", idx_directory, "--steps", 20, *SMALL, cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return directory, result
+
+
+def test_the_default_preset_trains_on_the_bundled_mnist_from_an_empty_directory(tmp_path):
+    arguments = ["--steps", 30, "--evaluate.num-samples", 2, "--evaluate.monitor-samples", 1]
+    result = jaxvae("train", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "runs" / "mnist-mean-field-1" / "results.json").read_text())
+    assert results["test"]["num_images"] == 10_000
+    assert -400 < results["test"]["elbo"] < results["test"]["log_p_x"] < -150
+
+
+def test_train_says_as_it_goes_and_at_the_end_what_was_promised(finished):
+    directory, result = finished
+    lines = result.stdout.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.split()[:1] == ["step"])
+    assert re.split(r"\s{2,}", lines[header].strip()) == [
+        "step", "train elbo", "validation elbo", "validation log p x", "examples per second",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[header + 1 : header + 5]] == ["5", "10", "15", "20"]
+    assert len(lines[header + 2].split()) == 5
+    assert re.search(r"test ELBO +-\d+\.\d{3} nats", result.stdout)
+    assert re.search(
+        r"test log p\(x\) +-\d+\.\d{3} \+- \d+\.\d{3} nats \(7 samples of 37 images", result.stdout
+    )
+    assert re.search(r"compile [\d.]+ s, train [\d.]+ s, evaluate [\d.]+ s", result.stdout)
+    assert result.stdout.rstrip().endswith(os.path.join("runs", "mnist-mean-field-1"))
+
+
+def test_the_run_directory_has_what_it_should(finished):
+    run = finished[0] / "runs" / "mnist-mean-field-1"
+    assert {path.name.split(".")[0] for path in run.iterdir()} == {
+        "config", "metrics", "results", "checkpoints", "events",
+    }  # fmt: skip
+    results = json.loads((run / "results.json").read_text())
+    assert set(results) == {
+        "preset", "steps", "test", "examples_per_second", "compile_seconds", "train_seconds",
+        "evaluate_seconds", "run_dir",
+    }  # fmt: skip
+    assert results["test"]["split"] == "test"
+    assert results["test"]["num_samples"] == 7
+
+
+def test_evaluate_prints_one_json_object_and_repeats_the_run_s_own_figures(finished):
+    directory, _ = finished
+    result = jaxvae("evaluate", "runs/mnist-mean-field-1", "--json", "--chunk-size", 3, cwd=directory)
+    values = json.loads(result.stdout)
+    stored = json.loads((directory / "runs" / "mnist-mean-field-1" / "results.json").read_text())["test"]
+    assert set(values) == set(stored)
+    for name in ("elbo", "log_p_x", "log_p_x_standard_error", "effective_sample_size"):
+        assert values[name] == pytest.approx(stored[name], rel=1e-4)
+
+
+def test_evaluate_takes_another_split_precision_and_sample_count(finished, capsys):
+    run = finished[0] / "runs" / "mnist-mean-field-1"
+    code, out, _ = run_main(
+        capsys,
+        "evaluate",
+        run,
+        "--split",
+        "validation",
+        "--num-samples",
+        50,
+        "--precision",
+        "bfloat16",
+        "--json",
+    )
+    values = json.loads(out)
+    assert (code, values["split"], values["num_images"], values["num_samples"]) == (0, "validation", 20, 50)
+    code, out, _ = run_main(capsys, "evaluate", run)
+    assert out.startswith("test ELBO ")
+
+
+def test_sample_and_plot_write_pictures(finished, capsys, tmp_path):
+    run = finished[0] / "runs" / "mnist-mean-field-1"
+    code, out, _ = run_main(capsys, "sample", run, "--num-samples", 5, "--output", tmp_path / "x.npy")
+    images = np.load(tmp_path / "x.npy")
+    assert (code, images.shape) == (0, (5, 1, 6, 5))
+    assert 0 <= images.min() < images.max() <= 1
+    assert run_main(capsys, "sample", run)[0] == 0
+    code, out, _ = run_main(capsys, "plot", run)
+    assert [pathlib.Path(line).name for line in out.split()] == [
+        "samples.png", "reconstructions.png", "curves.png",
+    ]  # fmt: skip
+    assert all(pathlib.Path(line).stat().st_size > 500 for line in out.split())
+
+
+def test_presets_and_help_list_what_there_is(capsys):
+    assert "mnist-tutorial" in run_main(capsys, "presets")[1]
+    code, out, _ = run_main(capsys, "--help")
+    assert code == 0
+    assert all(name in out for name in ("train", "evaluate", "sample", "plot", "presets"))
+    code, out, _ = run_main(capsys, "train", "mnist-2d", "--help")
+    assert code == 0
+    assert "--optimizer.learning-rate" in out
+
+
+def test_train_json_prints_one_object_and_nothing_else(idx_directory, tmp_path):
+    arguments = ["--data-dir", idx_directory, "--steps", 4, *SMALL, "--json"]
+    result = jaxvae("train", *arguments, cwd=tmp_path)
+    assert json.loads(result.stdout)["test"]["num_images"] == 37
+
+
+def last_state(directory):
+    return load_run(directory).load_state()[0]
+
+
+def wait_for(condition, process):
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError("waited a minute in vain")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_and_resumed_is_the_whole_run_bit_for_bit(idx_directory, tmp_path, signum):
+    arguments = ["train", "mnist-mean-field", "--data-dir", idx_directory, "--steps", 6000, *SMALL]
+    arguments += ["--evaluate.every", 3000, "--log-every", 100]
+    process = subprocess.Popen(
+        command(*arguments, "--run-dir", "cut"), cwd=tmp_path, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    started = tmp_path / "cut" / ("checkpoints/3000" if signum == signal.SIGKILL else "metrics.jsonl")
+    wait_for(lambda: started.exists() and (started.is_dir() or started.stat().st_size), process)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    if signum != signal.SIGKILL:
+        assert process.returncode == 128 + signum
+        assert "jaxvae train mnist-mean-field --run-dir cut --resume" in err
+        assert last_state(tmp_path / "cut").step < 6000
+    assert not (tmp_path / "cut" / "results.json").exists()
+
+    resumed = jaxvae("train", "mnist-mean-field", "--run-dir", "cut", "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert jaxvae(*arguments, "--run-dir", "whole", cwd=tmp_path).returncode == 0
+    assert_trees_equal(last_state(tmp_path / "cut"), last_state(tmp_path / "whole"))
+    test = [json.loads((tmp_path / n / "results.json").read_text())["test"] for n in ("cut", "whole")]
+    assert test[0]["log_p_x"] == test[1]["log_p_x"]
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == sorted(set(steps))
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_stays(idx_directory, tmp_path):
+    arguments = ["train", "--data-dir", idx_directory, *SMALL, "--run-dir", "run"]
+    assert jaxvae(*arguments, "--steps", 10, cwd=tmp_path).returncode == 0
+    before = last_state(tmp_path / "run")
+
+    def no_file_above_200_kilobytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    result = jaxvae(
+        *arguments, "--resume", "--steps", 20, cwd=tmp_path, preexec_fn=no_file_above_200_kilobytes
+    )
+    assert result.returncode == 2
+    last = result.stderr.splitlines()[-1]
+    assert re.search(
+        r"jaxvae: Expected [\d.]+ MB of space for a checkpoint in .*; got: File too large\.", last
+    )
+    assert "Traceback" not in result.stderr
+    assert_trees_equal(before, last_state(tmp_path / "run"))
+    assert jaxvae(*arguments, "--resume", "--steps", 20, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_half_written_checkpoint_is_passed_over_and_said_so(finished, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished[0] / "runs" / "mnist-mean-field-1", run)
+    shutil.rmtree(run / "checkpoints" / "best")
+    for file in (run / "checkpoints" / "20").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    code, out, err = run_main(capsys, "evaluate", run)
+    assert code == 0
+    assert "test ELBO" in out
+    assert re.search(r"Warning: Passed over the damaged checkpoint .*20:", err)
+    shutil.rmtree(run / "checkpoints" / "10")
+    code, out, err = run_main(capsys, "evaluate", run)
+    assert code == 2
+    assert "Expected a readable checkpoint in" in err.splitlines()[-1]
+
+
+BAD = {
+    "an unknown command": (["trian"], r"Expected command to be one of .*; got 'trian' \(near: train\)\."),
+    "an unknown preset": (["train", "mnist-meanfield"], r"Expected preset .* \(near: mnist-mean-field"),
+    "no steps": (["train", "--steps", "0"], r"Expected --steps to be positive; got 0\."),
+    "a negative batch": (["train", "--batch-size", "-1"], r"Expected --batch-size to be positive; got -1\."),
+    "no samples": (
+        ["evaluate", "{run}", "--num-samples", "0"],
+        r"Expected --evaluate.num-samples to be positive; got 0",
+    ),
+    "no images": (
+        ["sample", "{run}", "--num-samples", "0"],
+        r"Expected --num-samples to be positive; got 0\.",
+    ),
+    "a picture of another kind": (
+        ["sample", "{run}", "--output", "x.jpeg"],
+        r"Expected the suffix of --output to be one of .npy, .png; got '.jpeg'",
+    ),
+    "a batch of more than all": (
+        ["train", *SMALL, "--data-dir", "{idx}", "--batch-size", "101", "--run-dir", "{tmp}/a"],
+        r"Expected --batch-size to be at least 1 and below 101; got 101\.",
+    ),
+    "grey pixels for a Bernoulli": (["train", "--data.binarization", "none"], r"Expected binary pixels"),
+    "no run": (["evaluate", "{tmp}"], r"Expected a run directory to hold config.json; got .*"),
+    "a run without a checkpoint": (
+        ["evaluate", "{empty}"],
+        r"Expected a readable checkpoint in .*; got none\.",
+    ),
+    "a damaged config": (
+        ["evaluate", "{damaged}"],
+        r"Expected .*config.json to be the config of a run; got ",
+    ),
+    "a run that exists": (
+        ["train", "--run-dir", "{run}"],
+        r"Expected the run directory to be new .*; got .*",
+    ),
+    "a directory that is no run": (
+        ["train", "--run-dir", "{idx}", "--overwrite"],
+        r"Expected a run directory to hold config.json; got .*",
+    ),
+    "resume without a run": (
+        ["train", "--resume"],
+        r"Expected --resume to come with --run-dir; got no run dir",
+    ),
+    "resume with another seed": (
+        ["train", "--run-dir", "{run}", "--resume", "--seed", "4"],
+        r"Expected seed of a resumed run to stay 0; got 4\.",
+    ),
+    "resume with another preset": (
+        ["train", "mnist-2d", "--run-dir", "{run}", "--resume"],
+        r"Expected the preset of a resumed run to be one of mnist-mean-field; got 'mnist-2d'",
+    ),
+    "no data": (["train", "--data-dir", "{tmp}/none"], r"Expected the data set to be 'mnist' or a directory"),
+    "no files": (
+        ["train", "--data-dir", "{tmp}"],
+        r"Expected an IDX file train-images-idx3-ubyte or .*; got neither",
+    ),
+    "images of another size": (
+        ["evaluate", "{run}", "--data-dir", "{other}"],
+        r"Expected the images to have shape \(1, 6, 5\); got \(1, 4, 4\)\.",
+    ),
+    "a run directory in a file": (
+        ["train", *SMALL, "--data-dir", "{idx}", "--run-dir", "{file}/a"],
+        r"Expected the run directory to be writable; got .*Not a directory",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(name, finished, idx_directory, tmp_path, capsys):
+    from tests.conftest import write_idx
+
+    run = finished[0] / "runs" / "mnist-mean-field-1"
+    places = {n: tmp_path / n for n in ("empty", "damaged", "other", "file")}
+    for place in ("empty", "damaged", "other"):
+        places[place].mkdir()
+    shutil.copy(run / "config.json", places["empty"])
+    (places["damaged"] / "config.json").write_text('{"preset"')
+    places["file"].write_text("")
+    for part, count in (("train", 30), ("t10k", 10)):
+        write_idx(places["other"] / f"{part}-images-idx3-ubyte", np.zeros((count, 4, 4), np.uint8))
+        write_idx(places["other"] / f"{part}-labels-idx1-ubyte", np.zeros(count, np.uint8))
+    values = {"run": run, "idx": idx_directory, "tmp": tmp_path, **places}
+    before = sorted(run.rglob("*"))
+
+    arguments, message = BAD[name]
+    code, out, err = run_main(capsys, *(argument.format(**values) for argument in arguments))
+    lines = [line for line in err.splitlines() if "step/s" not in line]
+    assert code == 2
+    assert len(lines) == 1
+    assert re.search("^jaxvae: " + message, lines[0])
+    assert sorted(run.rglob("*")) == before
+
+
+def test_an_unknown_option_lists_the_near_ones_and_exits_with_2(capsys):
+    code, _, err = run_main(capsys, "train", "--modle.latent-dim", "3")
+    assert code == 2
+    assert "--model.latent-dim" in err
+
+
+def test_a_loss_that_is_not_finite_is_one_line_and_exit_code_1(idx_directory, tmp_path, capsys):
+    code, _, err = run_main(
+        capsys, "train", "--data-dir", idx_directory, *SMALL, "--run-dir", tmp_path / "run", "--steps", 50,
+        "--optimizer.name", "rmsprop", "--optimizer.learning-rate", "1e30",
+    )  # fmt: skip
+    assert code == 1
+    assert re.search(r"jaxvae: Expected a finite .*; got .* at step \d+\. The last good checkpoint is ", err)
