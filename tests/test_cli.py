@@ -208,12 +208,14 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_stays(idx_director
     assert jaxvae(*arguments, "--steps", 10, cwd=tmp_path).returncode == 0
     before = last_state(tmp_path / "run")
 
-    def no_file_above_200_kilobytes():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
-    result = jaxvae(
-        *arguments, "--resume", "--steps", 20, cwd=tmp_path, preexec_fn=no_file_above_200_kilobytes
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
+        "from jaxvae.cli import main; main(sys.argv[1:])"
     )
+    result = subprocess.run(
+        [sys.executable, "-c", limited, *map(str, arguments), "--resume", "--steps", "20"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
     assert result.returncode == 2
     last = result.stderr.splitlines()[-1]
     assert re.search(

@@ -50,7 +50,7 @@ BAD = {
     ),
     "grey pixels for a Bernoulli": (
         lambda: Config(data=DataConfig(binarization="none")),
-        r"Expected binary pixels for the likelihood bernoulli .*grey-bernoulli.*; got --data.binarization none\.",
+        r"Expected binary pixels for the likelihood bernoulli .*; got --data.binarization none\.",
     ),
 }
 
