@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvae._checks import expect_positive
+from jaxvae._checks import expect_choice, expect_positive
 from jaxvae._typing import Key
+from jaxvae.nn.product import bfloat16_product
 
 
 class Linear(eqx.Module):
@@ -21,7 +22,7 @@ class Linear(eqx.Module):
         in_dim: size of the input.
         out_dim: size of the output.
         gain: variance of the output for inputs of unit variance.
-        dtype: of the operands of the matrix product; sums are always float32.
+        dtype: of the operands of the matrix product, float32 or bfloat16; sums are always float32.
         key: for the initial weights.
     """
 
@@ -32,6 +33,7 @@ class Linear(eqx.Module):
     def __init__(self, in_dim: int, out_dim: int, *, gain: float = 1.0, dtype=jnp.float32, key: Key):
         expect_positive("in_dim", in_dim)
         expect_positive("out_dim", out_dim)
+        expect_choice("dtype", jnp.dtype(dtype).name, ["float32", "bfloat16"])
         self.weight = jnp.sqrt(gain / in_dim) * jax.random.normal(key, (out_dim, in_dim))
         self.bias = jnp.zeros((out_dim,))
         self.dtype = jnp.dtype(dtype)
@@ -39,9 +41,7 @@ class Linear(eqx.Module):
     def __call__(self, x: Float[Array, " in_dim"]) -> Float[Array, " out_dim"]:
         """Maps one example; `vmap` it for a batch."""
         chex.assert_shape(x, (self.weight.shape[1],))
-        product = jnp.matmul(
-            self.weight.astype(self.dtype), x.astype(self.dtype), preferred_element_type=jnp.float32
-        )
+        product = bfloat16_product(self.weight, x) if self.dtype == jnp.bfloat16 else self.weight @ x
         return product + self.bias
 
 
