@@ -1,0 +1,345 @@
+"""Throughput of the train step and of the evaluator, beside PyTorch where asked.
+
+    python benchmarks/speed.py --peer torch --json
+
+Compilation, warm-up and measurement are apart; every repeat blocks on the device; all cases, and the
+peer's, take turns in each repeat, so that a machine whose speed drifts is as unkind to one as to the other.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import tyro
+
+from jaxvae import importance_log_likelihood, make_log_weight
+from jaxvae.build import build_dataset, build_training
+from jaxvae.config import Config
+from jaxvae.data import make_prepare
+from jaxvae.presets import load_preset
+from jaxvae.train import make_multi_step
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    preset: str = "mnist-mean-field"
+    """The model."""
+    kinds: tuple[Literal["train", "evaluate", "memory", "import"], ...] = ("train", "evaluate", "memory", "import")
+    """Train step, evaluator, the evaluator's memory as the samples grow, and the import."""
+    batch_sizes: tuple[int, ...] = (128, 512)
+    """Of the train step."""
+    num_images: int = 100
+    """That the evaluator scores at a time."""
+    num_samples: int = 1000
+    """Per image."""
+    chunk_sizes: tuple[int, ...] = (20,)
+    """Samples of an image at a time in our evaluator."""
+    peer_chunk_sizes: tuple[int, ...] = (10, 20, 50)
+    """The same in the peer's; its best counts."""
+    repeats: int = 7
+    """Measured repeats of each case."""
+    seconds: float = 1.0
+    """Length of a repeat of the train step, about."""
+    peer: Literal["none", "torch"] = "none"
+    """Whom to compare with."""
+    json: bool = False
+    """Print one JSON line and nothing else."""
+
+
+@dataclasses.dataclass
+class Case:
+    """One measured thing.
+
+    Args:
+        name: such as `train 128 bfloat16`.
+        run: one repeat; returns its seconds.
+        count: examples, or image-samples, in a repeat.
+        gigaflop: of matrix products in a repeat.
+        compile_seconds: nan for the peer.
+    """
+
+    name: str
+    run: Callable[[], float]
+    count: int
+    gigaflop: float
+    compile_seconds: float = float("nan")
+    rates: list[float] = dataclasses.field(default_factory=list)
+
+    def summary(self) -> dict:
+        """Median and spread of the rate, per second."""
+        median = statistics.median(self.rates)
+        return {
+            "rate": median,
+            "low": min(self.rates),
+            "high": max(self.rates),
+            "gigaflop_per_second": self.gigaflop * median / self.count,
+            "compile_seconds": self.compile_seconds,
+        }
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds until the device is done."""
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - start
+
+
+def weights_of(module) -> int:
+    """Multiply-adds of one pass of one example through a dense network."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)) if leaf.ndim == 2)
+
+
+def train_case(config: Config, images, batch_size: int, precision: str, seconds: float) -> Case:
+    """The library's own train loop over the preset's data, many steps in one dispatch."""
+    config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
+    state, step = build_training(config, images.shape[1:])
+    prepare = make_prepare(config.data.binarization, training=True)
+    multi_step = eqx.filter_jit(make_multi_step(step, batch_size=batch_size, prepare=prepare), donate="all-except-first")
+    work, holder = (images, None, jnp.asarray(10, jnp.int32)), [state]
+    forward = weights_of(state.model)
+    first = weights_of(state.model.posterior.encoder.mlp.layers[0])
+    compile_seconds = timed(lambda: multi_step.lower(work, state).compile())
+    compiled = multi_step.lower(work, state).compile()
+
+    def advance(num_steps: int):
+        holder[0], total, _ = compiled((images, None, jnp.asarray(num_steps, jnp.int32)), holder[0])
+        return total
+
+    timed(lambda: advance(10))
+    num_steps = max(1, round(seconds * 10 / timed(lambda: advance(10))))
+    # The backward pass has two products for each of the forward pass, less the gradient of the pixels.
+    gigaflop = num_steps * batch_size * 2 * (3 * forward - first) / 1e9
+    return Case(
+        f"train {batch_size} {precision}",
+        lambda: timed(lambda: advance(num_steps)),
+        num_steps * batch_size,
+        gigaflop,
+        compile_seconds,
+    )
+
+
+def make_evaluate(config: Config, images, num_samples: int, chunk_size: int):
+    """The evaluator of one batch of images, compiled, with its arguments."""
+    state, _ = build_training(config, images.shape[1:])
+
+    def estimate(model, key, x):
+        weight = make_log_weight(model, x)
+        return importance_log_likelihood(weight, key, num_samples=num_samples, chunk_size=chunk_size).log_p
+
+    batched = eqx.filter_jit(eqx.filter_vmap(estimate, in_axes=(None, 0, 0)))
+    keys = jax.random.split(jax.random.key(0), len(images))
+    arguments = (state.model, keys, images.astype(jnp.float32))
+    return batched.lower(*arguments).compile(), arguments
+
+
+def evaluate_case(config: Config, images, precision: str, num_samples: int, chunk_size: int) -> Case:
+    """The importance-sampling evaluator."""
+    config = dataclasses.replace(config, precision=precision)
+    start = time.perf_counter()
+    compiled, arguments = make_evaluate(config, images, num_samples, chunk_size)
+    compile_seconds = time.perf_counter() - start
+    model = arguments[0]
+    timed(lambda: compiled(*arguments))
+    count = len(images) * num_samples
+    work = count * weights_of(model.likelihood) + len(images) * weights_of(model.posterior)
+    return Case(
+        f"evaluate {len(images)} x {num_samples} by {chunk_size} {precision}",
+        lambda: timed(lambda: compiled(*arguments)),
+        count,
+        2 * work / 1e9,
+        compile_seconds,
+    )
+
+
+def peak_case(rows: int = 2048) -> Case:
+    """The measured peak: the library's products at a size that suits any machine, in float32."""
+    a = jax.random.normal(jax.random.key(0), (rows, rows))
+
+    @jax.jit
+    def multiply(a):
+        return jax.lax.fori_loop(0, 8, lambda _, x: (x @ a) / rows, a)
+
+    timed(lambda: multiply(a))
+    return Case("matrix peak float32", lambda: timed(lambda: multiply(a)), 8, 8 * 2 * rows**3 / 1e9)
+
+
+def import_case(code: str) -> Case:
+    """A fresh interpreter that imports."""
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True)
+    return Case(code, lambda: timed(lambda: subprocess.run(command, check=True)), 1, 0.0)
+
+
+class Peer:
+    """The PyTorch side, in a process of its own."""
+
+    def __init__(self, config: Config):
+        script = pathlib.Path(__file__).with_name("torch_peer.py")
+        self._sizes = [config.model.latent_dim, config.encoder.widths, config.decoder.widths]
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def case(self, name: str, count: int, gigaflop: float, **options) -> Case:
+        """A case that the other process sets up, warms up and runs."""
+        line = json.dumps({**options, "sizes": self._sizes}) + "\n"
+
+        def run() -> float:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+            if not answer:
+                raise RuntimeError("Expected an answer from the PyTorch peer; got none (see its error above).")
+            return float(answer)
+
+        run()
+        return Case(name, run, count, gigaflop)
+
+
+def compilers() -> tuple[str, ...]:
+    """The peer's variants: on a GPU also with CUDA graphs."""
+    return ("eager", "compile") if jax.default_backend() == "cpu" else ("eager", "compile", "reduce-overhead")
+
+
+def peer_cases(peer: Peer, ours: list[Case], options: Options) -> list[Case]:
+    """PyTorch's variants of what we measure."""
+    cases = []
+    for case in ours:
+        kind, size, *_ = case.name.split()
+        precision = case.name.split()[-1]
+        for compiled in compilers():
+            if kind == "train":
+                given = {"batch_size": int(size), "num_steps": case.count // int(size)}
+                given |= {"compiled": compiled, "precision": precision, "kind": kind}
+                cases.append(peer.case(f"torch {case.name} {compiled}", case.count, case.gigaflop, **given))
+            elif kind == "evaluate":
+                whole = (options.num_samples,) if (compiled, precision) == ("eager", "float32") else ()
+                for chunk in (*options.peer_chunk_sizes, *whole):
+                    given = {"num_images": options.num_images, "num_samples": options.num_samples}
+                    given |= {"chunk": chunk, "compiled": compiled, "precision": precision, "kind": kind}
+                    name = f"torch evaluate by {chunk} {precision} {compiled}"
+                    cases.append(peer.case(name, case.count, case.gigaflop, **given))
+    return cases
+
+
+def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
+    """Our best over the peer's best, and the other figures that have a target; medians throughout."""
+
+    def best(*words: str, without: str | None = None) -> float:
+        named = {name: r["rate"] for name, r in results.items() if set(words) <= set(name.split())}
+        ours = {n: r for n, r in named.items() if ("torch" in n) == ("torch" in words)}
+        return max((r for n, r in ours.items() if without is None or without not in n), default=float("nan"))
+
+    whole, found = f"by {options.num_samples} ", {}
+    for batch in options.batch_sizes:
+        found[f"train {batch}, best against best"] = best("train", str(batch)) / best("torch", "train", str(batch))
+    for precision in PRECISIONS:
+        ours, theirs = (("evaluate", precision), ("torch", "evaluate", precision))
+        found[f"evaluate {precision}, both chunked"] = best(*ours) / best(*theirs, without=whole)
+    in_one = best("torch", "evaluate", "by", str(options.num_samples), "float32")
+    found["evaluate float32 against all samples in one array"] = best("evaluate", "float32") / in_one
+    found["evaluate float32, share of the matrix peak"] = max(
+        (r["gigaflop_per_second"] for n, r in results.items() if n.startswith("evaluate") and "float32" in n),
+        default=float("nan"),
+    ) / results.get("matrix peak float32", {}).get("gigaflop_per_second", float("nan"))
+    slow, fast = (best("import", word) for word in ("jaxvae", "jax,"))
+    found["import, times that of jax, equinox and distrax"] = fast / slow
+    return {name: value for name, value in found.items() if value == value}
+
+
+def describe_machine() -> dict[str, str]:
+    """What the figures depend on."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=pathlib.Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    versions = {n: importlib.metadata.version(n) for n in ("jax", "equinox", "optax", "distrax")}
+    device = jax.devices()[0].device_kind
+    return {"device": device, "processor": processor(), "python": platform.python_version(), **versions} | {
+        "commit": commit.stdout.strip() or "unknown"
+    }
+
+
+def processor() -> str:
+    """The CPU's name and how many of it there are."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
+
+
+def measure(options: Options) -> dict:
+    """All cases in turn, repeated."""
+    config = load_preset(options.preset)
+    images = jnp.asarray(build_dataset(config).train.images)
+    ours = []
+    if "train" in options.kinds:
+        for batch in options.batch_sizes:
+            ours += [train_case(config, images, batch, p, options.seconds) for p in PRECISIONS]
+    some = images[: options.num_images]
+    if "evaluate" in options.kinds:
+        for chunk in options.chunk_sizes:
+            ours += [evaluate_case(config, some, p, options.num_samples, chunk) for p in PRECISIONS]
+    cases = [*ours, peak_case()]
+    if options.peer == "torch":
+        cases += peer_cases(Peer(config), ours, options)
+    for _ in range(options.repeats):
+        for case in cases:
+            case.rates.append(case.count / case.run())
+    if "import" in options.kinds:
+        imports = [import_case(code) for code in ("import jaxvae", "import jax, equinox, distrax")]
+        for _ in range(options.repeats):
+            for case in imports:
+                case.rates.append(1 / case.run())
+        cases += imports
+    results = {case.name: case.summary() for case in cases}
+    report = {"machine": describe_machine(), "results": results, "ratios": ratios(results, options)}
+    if "memory" in options.kinds:
+        report["evaluator_temporary_megabytes"] = {
+            k: make_evaluate(config, some, k, options.chunk_sizes[0])[0]
+            .compiled.memory_analysis()
+            .temp_size_in_bytes
+            / 1e6
+            for k in (100, 1000, 10_000)
+        }
+    return report
+
+
+def show(report: dict) -> None:
+    """The report as tables."""
+    print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), "\n")
+    print(f"{'case':58}{'per second':>12}{'lowest':>12}{'highest':>12}{'GFLOP/s':>10}{'compile s':>11}")
+    for name, r in report["results"].items():
+        rates = "".join(f"{r[key]:>12,.4g}" if r[key] < 100 else f"{r[key]:>12,.0f}" for key in ("rate", "low", "high"))
+        print(f"{name:58}{rates}{r['gigaflop_per_second']:>10.1f}{r['compile_seconds']:>11.1f}")
+    print()
+    for name, value in report["ratios"].items():
+        print(f"{name:58}{value:>12.2f}")
+    for num_samples, megabytes in report.get("evaluator_temporary_megabytes", {}).items():
+        print(f"{f'evaluator, temporary memory with {num_samples} samples':58}{megabytes:>9.1f} MB")
+
+
+if __name__ == "__main__":
+    chosen = tyro.cli(Options, description=__doc__)
+    report = measure(chosen)
+    print(json.dumps(report)) if chosen.json else show(report)
