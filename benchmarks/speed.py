@@ -30,6 +30,8 @@ from jaxvae.data import make_prepare
 from jaxvae.presets import load_preset
 from jaxvae.train import make_multi_step
 
+# Steps of one scan in the train loop.
+BLOCK = 50
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -39,7 +41,12 @@ class Options:
 
     preset: str = "mnist-mean-field"
     """The model."""
-    kinds: tuple[Literal["train", "evaluate", "memory", "import"], ...] = ("train", "evaluate", "memory", "import")
+    kinds: tuple[Literal["train", "evaluate", "memory", "import"], ...] = (
+        "train",
+        "evaluate",
+        "memory",
+        "import",
+    )
     """Train step, evaluator, the evaluator's memory as the samples grow, and the import."""
     batch_sizes: tuple[int, ...] = (128, 512)
     """Of the train step."""
@@ -101,7 +108,9 @@ def timed(run: Callable[[], object]) -> float:
 
 def weights_of(module) -> int:
     """Multiply-adds of one pass of one example through a dense network."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)) if leaf.ndim == 2)
+    return sum(
+        leaf.size for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)) if leaf.ndim == 2
+    )
 
 
 def train_case(config: Config, images, batch_size: int, precision: str, seconds: float) -> Case:
@@ -109,24 +118,27 @@ def train_case(config: Config, images, batch_size: int, precision: str, seconds:
     config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
     state, step = build_training(config, images.shape[1:])
     prepare = make_prepare(config.data.binarization, training=True)
-    multi_step = eqx.filter_jit(make_multi_step(step, batch_size=batch_size, prepare=prepare), donate="all-except-first")
-    work, holder = (images, None, jnp.asarray(10, jnp.int32)), [state]
+    many = make_multi_step(step, batch_size=batch_size, block_size=BLOCK, prepare=prepare)
+    multi_step = eqx.filter_jit(many, donate="all-except-first")
+    work, holder = (images, None, jnp.asarray(1, jnp.int32)), [state]
     forward = weights_of(state.model)
     first = weights_of(state.model.posterior.encoder.mlp.layers[0])
-    compile_seconds = timed(lambda: multi_step.lower(work, state).compile())
+    start = time.perf_counter()
     compiled = multi_step.lower(work, state).compile()
+    compile_seconds = time.perf_counter() - start
 
-    def advance(num_steps: int):
-        holder[0], total, _ = compiled((images, None, jnp.asarray(num_steps, jnp.int32)), holder[0])
+    def advance(num_blocks: int):
+        holder[0], total, _ = compiled((images, None, jnp.asarray(num_blocks, jnp.int32)), holder[0])
         return total
 
-    timed(lambda: advance(10))
-    num_steps = max(1, round(seconds * 10 / timed(lambda: advance(10))))
+    timed(lambda: advance(1))
+    num_blocks = max(1, round(seconds / timed(lambda: advance(1))))
+    num_steps = num_blocks * BLOCK
     # The backward pass has two products for each of the forward pass, less the gradient of the pixels.
     gigaflop = num_steps * batch_size * 2 * (3 * forward - first) / 1e9
     return Case(
         f"train {batch_size} {precision}",
-        lambda: timed(lambda: advance(num_steps)),
+        lambda: timed(lambda: advance(num_blocks)),
         num_steps * batch_size,
         gigaflop,
         compile_seconds,
@@ -206,7 +218,9 @@ class Peer:
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
             if not answer:
-                raise RuntimeError("Expected an answer from the PyTorch peer; got none (see its error above).")
+                raise RuntimeError(
+                    "Expected an answer from the PyTorch peer; got none (see its error above)."
+                )
             return float(answer)
 
         run()
@@ -249,7 +263,9 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
 
     whole, found = f"by {options.num_samples} ", {}
     for batch in options.batch_sizes:
-        found[f"train {batch}, best against best"] = best("train", str(batch)) / best("torch", "train", str(batch))
+        found[f"train {batch}, best against best"] = best("train", str(batch)) / best(
+            "torch", "train", str(batch)
+        )
     for precision in PRECISIONS:
         ours, theirs = (("evaluate", precision), ("torch", "evaluate", precision))
         found[f"evaluate {precision}, both chunked"] = best(*ours) / best(*theirs, without=whole)
@@ -288,39 +304,48 @@ def processor() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
+def our_cases(config: Config, images, options: Options) -> list[Case]:
+    """The library's side."""
+    cases, some = [], images[: options.num_images]
+    for precision in PRECISIONS:
+        if "train" in options.kinds:
+            cases += [train_case(config, images, b, precision, options.seconds) for b in options.batch_sizes]
+        if "evaluate" in options.kinds:
+            samples = options.num_samples
+            cases += [evaluate_case(config, some, precision, samples, c) for c in options.chunk_sizes]
+    return cases
+
+
+def take_turns(cases: list[Case], repeats: int) -> dict[str, dict]:
+    """Runs every case in each repeat."""
+    for _ in range(repeats):
+        for case in cases:
+            case.rates.append(case.count / case.run())
+    return {case.name: case.summary() for case in cases}
+
+
+def temporary_megabytes(config: Config, images, num_samples: int, chunk_size: int) -> float:
+    """What the compiled evaluator needs beside its arguments and its result."""
+    compiled, _ = make_evaluate(config, images, num_samples, chunk_size)
+    return compiled.compiled.memory_analysis().temp_size_in_bytes / 1e6
+
+
 def measure(options: Options) -> dict:
     """All cases in turn, repeated."""
     config = load_preset(options.preset)
     images = jnp.asarray(build_dataset(config).train.images)
-    ours = []
-    if "train" in options.kinds:
-        for batch in options.batch_sizes:
-            ours += [train_case(config, images, batch, p, options.seconds) for p in PRECISIONS]
-    some = images[: options.num_images]
-    if "evaluate" in options.kinds:
-        for chunk in options.chunk_sizes:
-            ours += [evaluate_case(config, some, p, options.num_samples, chunk) for p in PRECISIONS]
-    cases = [*ours, peak_case()]
-    if options.peer == "torch":
-        cases += peer_cases(Peer(config), ours, options)
-    for _ in range(options.repeats):
-        for case in cases:
-            case.rates.append(case.count / case.run())
+    ours = our_cases(config, images, options)
+    peers = peer_cases(Peer(config), ours, options) if options.peer == "torch" else []
+    results = take_turns([*ours, peak_case(), *peers], options.repeats)
     if "import" in options.kinds:
+        # Apart from the others: each starts a process.
         imports = [import_case(code) for code in ("import jaxvae", "import jax, equinox, distrax")]
-        for _ in range(options.repeats):
-            for case in imports:
-                case.rates.append(1 / case.run())
-        cases += imports
-    results = {case.name: case.summary() for case in cases}
+        results |= take_turns(imports, options.repeats)
     report = {"machine": describe_machine(), "results": results, "ratios": ratios(results, options)}
     if "memory" in options.kinds:
+        some, chunk = images[: options.num_images], options.chunk_sizes[0]
         report["evaluator_temporary_megabytes"] = {
-            k: make_evaluate(config, some, k, options.chunk_sizes[0])[0]
-            .compiled.memory_analysis()
-            .temp_size_in_bytes
-            / 1e6
-            for k in (100, 1000, 10_000)
+            str(k): temporary_megabytes(config, some, k, chunk) for k in (100, 1000, 10_000)
         }
     return report
 
@@ -330,7 +355,9 @@ def show(report: dict) -> None:
     print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), "\n")
     print(f"{'case':58}{'per second':>12}{'lowest':>12}{'highest':>12}{'GFLOP/s':>10}{'compile s':>11}")
     for name, r in report["results"].items():
-        rates = "".join(f"{r[key]:>12,.4g}" if r[key] < 100 else f"{r[key]:>12,.0f}" for key in ("rate", "low", "high"))
+        rates = "".join(
+            f"{r[key]:>12,.4g}" if r[key] < 100 else f"{r[key]:>12,.0f}" for key in ("rate", "low", "high")
+        )
         print(f"{name:58}{rates}{r['gigaflop_per_second']:>10.1f}{r['compile_seconds']:>11.1f}")
     print()
     for name, value in report["ratios"].items():

@@ -83,7 +83,9 @@ def make_evaluate(
         return (0.5 * (eps * eps - z * z) + scale.log()).sum(-1) - nll
 
     if compiled != "eager":
-        log_weight = torch.compile(log_weight, mode=None if compiled == "compile" else compiled, dynamic=False)
+        log_weight = torch.compile(
+            log_weight, mode=None if compiled == "compile" else compiled, dynamic=False
+        )
 
     def run() -> None:
         with torch.inference_mode():

@@ -105,7 +105,7 @@ def build_training(config: Config, image_shape: tuple[int, ...]) -> tuple[TrainS
 def build_evaluator(config: Config, num_samples: int):
     """The importance-sampling evaluator, with batches and chunks that suit the device."""
     on_cpu = jax.default_backend() == "cpu"
-    chunk_size = config.evaluate.chunk_size or (10 if on_cpu else 50)
+    chunk_size = config.evaluate.chunk_size or (20 if on_cpu else 50)
     batch_size = config.evaluate.batch_size or (100 if on_cpu else 1000)
 
     def estimate(model: VAE, key: Key, x, y) -> Estimate:

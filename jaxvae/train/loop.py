@@ -1,6 +1,7 @@
 """The training loop: dispatches, measures, evaluates, saves."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -54,6 +55,12 @@ class Schedule:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             expect_positive(field.name, getattr(self, field.name))
+
+    def block_size(self, step: int, num_images: int) -> int:
+        """Steps of one scan: they divide the way to every stop, and are at most 100 and an epoch."""
+        whole = math.gcd(step, self.num_steps, self.log_every, self.evaluate_every)
+        most = min(100, num_images // self.batch_size)
+        return next(size for size in range(most, 0, -1) if whole % size == 0)
 
     def next_stop(self, step: int) -> int:
         """The first step after `step` at which something is logged, evaluated or ended."""
@@ -134,14 +141,15 @@ def train(
         ValueError: if there are fewer images than a batch.
     """
     expect_in_range("batch_size", schedule.batch_size, 1, len(images) + 1)
-    multi_step = make_multi_step(step, batch_size=schedule.batch_size, prepare=prepare)
-    runner = _Runner(multi_step, images, labels, writer)
     tally, now = tally or Tally(), int(state.step)
+    block_size = schedule.block_size(now, len(images))
+    multi_step = make_multi_step(step, batch_size=schedule.batch_size, block_size=block_size, prepare=prepare)
+    runner = _Runner(multi_step, block_size, images, labels, writer)
     while now < schedule.num_steps:
         part = runner.run(state, schedule.next_stop(now), stop_requested)
         state, now = part.state, int(part.state.step)
         tally = tally.plus(train_seconds=part.seconds, compile_seconds=part.compile_seconds)
-        _expect_finite(state, part.last_loss, checkpoints)
+        _expect_finite(state, part.losses, checkpoints)
         if stop_requested() and now < schedule.num_steps:
             _save(checkpoints, state, tally)
             break
@@ -163,12 +171,12 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What running to the next stop gave."""
+    """What running to the next stop gave; `losses` are those of the last block."""
 
     state: TrainState
     num_steps: int
     mean_loss: float
-    last_loss: float
+    losses: np.ndarray
     seconds: float
     compile_seconds: float
 
@@ -176,35 +184,38 @@ class _Part:
 class _Runner:
     """Runs to a step in dispatches of about `_DISPATCH_SECONDS`."""
 
-    def __init__(self, multi_step: Callable, images: Any, labels: Any, writer: Writer | None):
+    def __init__(
+        self, multi_step: Callable, block_size: int, images: Any, labels: Any, writer: Writer | None
+    ):
         self._run = AheadOfTime(multi_step, donate="all-except-first")
+        self._block_size = block_size
         self._images = jnp.asarray(images)
         self._labels = None if labels is None else jnp.asarray(labels)
         self._writer = writer
-        self._dispatch_size = 10
+        self._num_blocks = 1
 
     def run(self, state: TrainState, until: int, stop_requested: Callable[[], object]) -> _Part:
         compiled_before = self._run.compile_seconds
         start = now = int(state.step)
-        total, last_loss, seconds = 0.0, 0.0, 0.0
-        while now < until and np.isfinite(last_loss) and not (now > start and stop_requested()):
-            work = (self._images, self._labels, jnp.asarray(min(self._dispatch_size, until - now), jnp.int32))
+        total, losses, seconds = 0.0, np.zeros(1), 0.0
+        while now < until and np.isfinite(total) and not (now > start and stop_requested()):
+            num_blocks = min(self._num_blocks, (until - now) // self._block_size)
+            work = (self._images, self._labels, jnp.asarray(num_blocks, jnp.int32))
             self._run.compile(work, state)
             began = time.perf_counter()
-            state, loss_sum, loss = self._run(work, state)
+            state, loss_sum, losses = self._run(work, state)
             # Reading the losses is the one synchronisation of a dispatch.
-            total, last_loss = total + float(loss_sum), float(loss)
+            total += float(loss_sum)
             took = time.perf_counter() - began
-            done = int(state.step) - now
-            self._dispatch_size = max(1, round(done * _DISPATCH_SECONDS / took))
-            now, seconds = now + done, seconds + took
+            now, seconds = int(state.step), seconds + took
+            self._num_blocks = max(1, round(num_blocks * _DISPATCH_SECONDS / took))
             if self._writer is not None:
                 self._writer.advance(now)
         return _Part(
             state=state,
             num_steps=now - start,
             mean_loss=total / (now - start),
-            last_loss=last_loss,
+            losses=np.asarray(losses),
             seconds=seconds,
             compile_seconds=self._run.compile_seconds - compiled_before,
         )
@@ -236,12 +247,16 @@ def _all_finite(tree: Any) -> Any:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def _expect_finite(state: TrainState, loss: float, checkpoints: Checkpoints | None) -> None:
-    if np.isfinite(loss) and _all_finite(eqx.filter(state.model, eqx.is_inexact_array)):
+def _expect_finite(state: TrainState, losses: np.ndarray, checkpoints: Checkpoints | None) -> None:
+    """Raises unless the losses of the last block and the parameters after it are finite numbers."""
+    wrong = np.flatnonzero(~np.isfinite(losses))
+    if len(wrong) == 0 and _all_finite(eqx.filter(state.model, eqx.is_inexact_array)):
         return
+    step, what, value = int(state.step), "parameters", "some that are not"
+    if len(wrong):
+        step, what, value = step - len(losses) + int(wrong[0]) + 1, "a loss", losses[wrong[0]]
     good = checkpoints.latest() if checkpoints is not None else None
-    what = "loss" if not np.isfinite(loss) else "parameters (some are not), with the loss"
     raise NonFiniteLoss(
-        f"Expected a finite {what}; got {loss} at step {int(state.step)}. "
-        f"The last good checkpoint is {good or 'none: no checkpoint was saved'}."
+        f"Expected {what} to be finite; got {value} at step {step}. "
+        f"The last good checkpoint is {good or 'none: none was saved'}."
     )

@@ -75,7 +75,9 @@ def epoch_order(key: Key, epoch: Int[Array, ""], num_images: int) -> Int[Array, 
     return jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
 
 
-def make_multi_step(step: TrainStep, *, batch_size: int, prepare: Callable[[Key, Bytes], Any]) -> Callable:
+def make_multi_step(
+    step: TrainStep, *, batch_size: int, block_size: int, prepare: Callable[[Key, Bytes], Any]
+) -> Callable:
     """Makes the function that runs many steps in one dispatch, over data that stay on the device.
 
     Each epoch visits the images in a fresh order without replacement, and leaves out the last
@@ -85,46 +87,59 @@ def make_multi_step(step: TrainStep, *, batch_size: int, prepare: Callable[[Key,
     Args:
         step: from `make_train_step`.
         batch_size: B.
+        block_size: S, the steps between two looks at whether to go on; at most those of an epoch. A scan
+            of known length is what keeps a GPU from waiting for the host at every step.
         prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
 
     Returns:
-        `multi_step((images, labels, num_steps), state) -> (state, sum of losses, last loss)`, to be
-        jitted. It stops after a step whose loss is not finite.
+        `multi_step((images, labels, num_blocks), state) -> (state, sum of losses, losses (S,) of the last
+        block)`, to be jitted. It stops after a block with a loss that is not finite.
 
     Raises:
-        ValueError: if `batch_size` is not positive.
+        ValueError: if a size is not positive.
     """
     expect_positive("batch_size", batch_size)
+    expect_positive("block_size", block_size)
 
-    def multi_step(work: tuple[Bytes, Any, Scalar], state: TrainState) -> tuple[TrainState, Scalar, Scalar]:
-        images, labels, num_steps = work
+    def multi_step(work: tuple[Bytes, Any, Scalar], state: TrainState) -> tuple[TrainState, Scalar, Array]:
+        images, labels, num_blocks = work
         arrays, static = eqx.partition(state, eqx.is_array)
         steps_per_epoch = images.shape[0] // batch_size
         # No step is numbered like this, so the data's keys differ from the steps'.
         data_key = jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))
         order_key, prepare_key = jax.random.split(data_key)
-        end = state.step + num_steps
+        end = state.step + num_blocks * block_size
 
-        def order_at(step_number: Scalar) -> Array:
-            return epoch_order(order_key, step_number // steps_per_epoch, images.shape[0])
+        def orders_from(epoch: Scalar) -> Array:
+            # A block may end in the epoch after the one it starts in.
+            return jnp.stack([epoch_order(order_key, epoch + i, images.shape[0]) for i in (0, 1)])
 
-        def is_running(carry) -> Array:
-            arrays, _, _, last_loss = carry
-            return (arrays.step < end) & jnp.isfinite(last_loss)
-
-        def body(carry):
-            arrays, order, total, _ = carry
-            now, place = arrays.step, arrays.step % steps_per_epoch
-            order = jax.lax.cond(place == 0, order_at, lambda _: order, now)
-            rows = jax.lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
-            x = prepare(jax.random.fold_in(prepare_key, now), images[rows])
+        def one_step(carry, _):
+            arrays, first_epoch, orders = carry
+            epoch, place = jnp.divmod(arrays.step, steps_per_epoch)
+            rows = jax.lax.dynamic_slice(orders, (epoch - first_epoch, place * batch_size), (1, batch_size))[
+                0
+            ]
+            x = prepare(jax.random.fold_in(prepare_key, arrays.step), images[rows])
             y = None if labels is None else labels[rows]
             state, loss = step(eqx.combine(arrays, static), x, y)
-            return eqx.filter(state, eqx.is_array), order, total + loss, loss
+            return (eqx.filter(state, eqx.is_array), first_epoch, orders), loss
 
-        zero = jnp.zeros((), jnp.float32)
-        carry = (arrays, order_at(state.step), zero, zero)
-        arrays, _, total, last_loss = jax.lax.while_loop(is_running, body, carry)
-        return eqx.combine(arrays, static), total, last_loss
+        def one_block(carry):
+            arrays, known_epoch, orders, total, _ = carry
+            epoch = arrays.step // steps_per_epoch
+            orders = jax.lax.cond(epoch == known_epoch, lambda _: orders, orders_from, epoch)
+            (arrays, *_), losses = jax.lax.scan(one_step, (arrays, epoch, orders), length=block_size)
+            return arrays, epoch, orders, total + jnp.sum(losses), losses
+
+        def goes_on(carry) -> Array:
+            arrays, _, _, total, _ = carry
+            return (arrays.step < end) & jnp.isfinite(total)
+
+        epoch = state.step // steps_per_epoch
+        nothing = jnp.zeros((), jnp.float32), jnp.zeros((block_size,), jnp.float32)
+        carry = (arrays, epoch, orders_from(epoch), *nothing)
+        arrays, _, _, total, losses = jax.lax.while_loop(goes_on, one_block, carry)
+        return eqx.combine(arrays, static), total, losses
 
     return multi_step

@@ -119,7 +119,12 @@ def test_what_is_not_finite_stops_the_run_and_names_the_good_checkpoint(tmp_path
         )
     state = init_state(jnp.zeros(1), optimizer, jax.random.key(0))
     schedule = Schedule(17 if where == "parameters" else 40, batch_size=5, evaluate_every=10)
-    message = r"Expected a finite (loss|param.*); got .* at step 1\d\. The last good checkpoint is .*/10\."
+    what = (
+        "a loss to be finite; got inf"
+        if where == "loss"
+        else "parameters to be finite; got some that are not"
+    )
+    message = rf"Expected {what} at step 17\. The last good checkpoint is .*/10\."
     with pytest.raises(NonFiniteLoss, match=message):
         train(
             state,
