@@ -30,8 +30,6 @@ from jaxvae.data import make_prepare
 from jaxvae.presets import load_preset
 from jaxvae.train import make_multi_step
 
-# Steps of one scan in the train loop.
-BLOCK = 50
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -54,7 +52,7 @@ class Options:
     """That the evaluator scores at a time."""
     num_samples: int = 1000
     """Per image."""
-    chunk_sizes: tuple[int, ...] = (20,)
+    chunk_sizes: tuple[int, ...] = (20, 40)
     """Samples of an image at a time in our evaluator."""
     peer_chunk_sizes: tuple[int, ...] = (10, 20, 50)
     """The same in the peer's; its best counts."""
@@ -118,7 +116,7 @@ def train_case(config: Config, images, batch_size: int, precision: str, seconds:
     config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
     state, step = build_training(config, images.shape[1:])
     prepare = make_prepare(config.data.binarization, training=True)
-    many = make_multi_step(step, batch_size=batch_size, block_size=BLOCK, prepare=prepare)
+    many = make_multi_step(step, batch_size=batch_size, block_size=config.block_size, prepare=prepare)
     multi_step = eqx.filter_jit(many, donate="all-except-first")
     work, holder = (images, None, jnp.asarray(1, jnp.int32)), [state]
     forward = weights_of(state.model)
@@ -133,7 +131,7 @@ def train_case(config: Config, images, batch_size: int, precision: str, seconds:
 
     timed(lambda: advance(1))
     num_blocks = max(1, round(seconds / timed(lambda: advance(1))))
-    num_steps = num_blocks * BLOCK
+    num_steps = num_blocks * config.block_size
     # The backward pass has two products for each of the forward pass, less the gradient of the pixels.
     gigaflop = num_steps * batch_size * 2 * (3 * forward - first) / 1e9
     return Case(
@@ -237,6 +235,8 @@ def peer_cases(peer: Peer, ours: list[Case], options: Options) -> list[Case]:
     cases = []
     for case in ours:
         kind, size, *_ = case.name.split()
+        if kind == "evaluate" and f"by {options.chunk_sizes[0]} " not in case.name:
+            continue  # the peer has chunk sizes of its own
         precision = case.name.split()[-1]
         for compiled in compilers():
             if kind == "train":

@@ -71,6 +71,8 @@ def make_evaluate(
     model: VAE, device: str, num_images: int, num_samples: int, chunk: int, compiled: str, precision: str
 ):
     """A function that estimates log p(x) by importance sampling, `chunk` samples of all images at a time."""
+    if num_samples % chunk:
+        raise ValueError(f"Expected chunk to divide {num_samples}; got {chunk}.")
     x = (torch.rand(num_images, PIXELS, device=device) < 0.13).float()
     dtype = getattr(torch, precision)
     decoder = copy.deepcopy(model.decoder).to(dtype)

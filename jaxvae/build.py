@@ -31,8 +31,15 @@ ACTIVATIONS = {
 LIKELIHOODS = {"bernoulli": likelihoods.Bernoulli, "grey-bernoulli": likelihoods.Bernoulli}
 
 
+def make_key(config: Config, purpose: str) -> Key:
+    """The root key of one purpose; no two purposes share a draw."""
+    purposes = ("model", "train", "monitor", "evaluate")
+    return jax.random.fold_in(jax.random.key(config.seed), purposes.index(purpose))
+
+
 def build_dataset(config: Config) -> data.Dataset:
     """Reads the data set."""
+    config.check()
     source = config.data.dir or "mnist"
     return data.load_dataset(
         source, binarization=config.data.binarization, num_validation=config.data.num_validation
@@ -49,6 +56,7 @@ def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
         latent_dim,
         config.encoder.widths,
         activation=ACTIVATIONS[config.encoder.activation],
+        init=config.encoder.init,
         scale=config.encoder.scale,
         dtype=dtype,
         key=encoder_key,
@@ -58,6 +66,7 @@ def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
         image_shape,
         config.decoder.widths,
         activation=ACTIVATIONS[config.decoder.activation],
+        init=config.decoder.init,
         dtype=dtype,
         key=decoder_key,
     )
@@ -94,24 +103,34 @@ def negative_elbo(model: VAE, key: Key, x, y) -> Scalar:
 
 def build_training(config: Config, image_shape: tuple[int, ...]) -> tuple[TrainState, TrainStep]:
     """The state before the first step, and the step."""
-    model_key, root_key = jax.random.split(jax.random.key(config.seed))
+    config.check()
     optimizer = build_optimizer(config)
-    decay = config.optimizer.average_decay
-    model = build_model(config, image_shape, model_key)
-    state = init_state(model, optimizer, root_key, average=decay is not None)
-    return state, make_train_step(negative_elbo, optimizer, average_decay=decay)
+    decay = config.optimizer.ema_decay
+    model = build_model(config, image_shape, make_key(config, "model"))
+    state = init_state(model, optimizer, make_key(config, "train"), ema=decay is not None)
+    return state, make_train_step(negative_elbo, optimizer, ema_decay=decay)
 
 
-def build_evaluator(config: Config, num_samples: int):
-    """The importance-sampling evaluator, with batches and chunks that suit the device."""
-    on_cpu = jax.default_backend() == "cpu"
-    chunk_size = config.evaluate.chunk_size or (20 if on_cpu else 50)
-    batch_size = config.evaluate.batch_size or (100 if on_cpu else 1000)
+def build_evaluator(config: Config, num_samples: int, *, training: bool = False):
+    """The importance-sampling evaluator of stored images, with batches and chunks that suit the device.
 
-    def estimate(model: VAE, key: Key, x, y) -> Estimate:
+    Args:
+        config: whose settings to use.
+        num_samples: K.
+        training: whether the images are training images, which `dynamic` binarises afresh.
+    """
+    batch_size, chunk_size = (100, 40) if jax.default_backend() == "cpu" else (1000, 50)
+    if config.evaluate.batch_size is not None:
+        batch_size = config.evaluate.batch_size
+    if config.evaluate.chunk_size is not None:
+        chunk_size = config.evaluate.chunk_size
+    prepare = data.make_prepare(config.data.binarization, training=training)
+
+    def estimate(model: VAE, key: Key, image, y) -> Estimate:
+        prepare_key, draws_key = jax.random.split(key)
+        log_weight_fn = make_log_weight(model, prepare(prepare_key, image), y)
         return importance_log_likelihood(
-            make_log_weight(model, x, y), key, num_samples=num_samples, chunk_size=chunk_size
+            log_weight_fn, draws_key, num_samples=num_samples, chunk_size=chunk_size
         )
 
-    prepare = data.make_prepare(config.data.binarization, training=False)
-    return make_evaluator(estimate, batch_size=batch_size, prepare=prepare)
+    return make_evaluator(estimate, batch_size=batch_size)

@@ -1,28 +1,31 @@
 """The command line: `jaxvae train | evaluate | sample | plot | presets`."""
 
+import contextlib
 import dataclasses
-import json
+import io
 import pathlib
+import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from jaxvae import plots, presets
-from jaxvae._checks import InputError, expect_choice, expect_positive
+from jaxvae._checks import InputError, expect_choice, expect_in_range, expect_positive
 from jaxvae.build import build_dataset
 from jaxvae.config import Config
 from jaxvae.data import Dataset, make_prepare
 from jaxvae.interrupts import Interrupted, stop_on_signals
-from jaxvae.model import generate, reconstruct
+from jaxvae.model import VAE, generate, reconstruct
 from jaxvae.runs import Run, create_run, evaluate_run, expect_resumable, load_run, new_directory, train_run
 from jaxvae.train import NonFiniteLoss
-from jaxvae.writers import load_records
+from jaxvae.writers import load_records, to_json
 
 _DEFAULT_PRESET = "mnist-mean-field"
 
@@ -32,8 +35,8 @@ class Train:
     """Train a preset, score it on the test images, and leave a run directory."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    preset: tyro.conf.Positional[str] = _DEFAULT_PRESET
-    """Name of the experiment; `jaxvae presets` lists them."""
+    preset: tyro.conf.Positional[str | None] = None
+    """Name of the experiment (`jaxvae presets` lists them); mnist-mean-field where none is given."""
     run_dir: pathlib.Path | None = None
     """Where the run goes; the first free runs/PRESET-N where none is given."""
     resume: bool = False
@@ -45,26 +48,44 @@ class Train:
 
     def run(self) -> None:
         """Trains."""
+        self.config.check()
         dataset = build_dataset(self.config)
         run = self._resumed() if self.resume else self._created(dataset)
         if not self.json:
             print(f"{run.preset} on {jax.devices()[0].device_kind} in {run.directory}", flush=True)
         with stop_on_signals() as stop:
             results = train_run(run, dataset, stop, quiet=self.json)
-        print(json.dumps(results) if self.json else _describe_training(results))
+        print(to_json(results) if self.json else _describe_training(results))
 
-    def _created(self, dataset: Dataset) -> Run:
-        directory = self.run_dir or new_directory(self.preset)
-        return create_run(directory, self.preset, self.config, dataset, overwrite=self.overwrite)
-
-    def _resumed(self) -> Run:
+    def with_defaults(self) -> "Train":
+        """With the config that the other arguments override: the preset's, or that of the run to resume."""
+        if not self.resume:
+            preset = self.preset or _DEFAULT_PRESET
+            return dataclasses.replace(self, preset=preset, config=presets.load_preset(preset))
         if self.run_dir is None:
             raise InputError("Expected --resume to come with --run-dir; got no run directory.")
+        if self.overwrite:
+            raise InputError("Expected --resume or --overwrite; got both.")
         run = load_run(self.run_dir)
-        expect_resumable(run, self.preset, self.config)
-        run = dataclasses.replace(run, config=self.config)
-        run.save()
-        return run
+        return dataclasses.replace(self, preset=self.preset or run.preset, config=run.config)
+
+    def _created(self, dataset: Dataset) -> Run:
+        preset = self.preset or _DEFAULT_PRESET
+        directory = self.run_dir or new_directory(preset)
+        return create_run(directory, preset, self._config(), dataset, overwrite=self.overwrite)
+
+    def _resumed(self) -> Run:
+        assert self.run_dir is not None
+        assert self.preset is not None
+        run = load_run(self.run_dir)
+        expect_resumable(run, self.preset, self._config())
+        return dataclasses.replace(run, config=self._config())
+
+    def _config(self) -> Config:
+        """With the data's directory as it is found from anywhere."""
+        data = self.config.data
+        data = data if data.dir is None else dataclasses.replace(data, dir=data.dir.absolute())
+        return dataclasses.replace(self.config, data=data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,31 +106,35 @@ class Evaluate:
     """Of the operands of matrix products; the run's own where none is given."""
     data_dir: pathlib.Path | None = None
     """Directory of other IDX files to score."""
-    seed: int = 0
-    """Of the draws."""
+    seed: int | None = None
+    """Of the draws; the run's own where none is given."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
     def run(self) -> None:
         """Evaluates."""
         run = self._load()
-        evaluation = evaluate_run(run, build_dataset(run.config), self.split, seed=self.seed)
-        summary = {**evaluation.summary(), "split": self.split}
-        print(json.dumps(summary) if self.json else _describe_evaluation(summary))
+        evaluation = evaluate_run(run, build_dataset(run.config), self.split)
+        summary = {**evaluation.summary(), "split": self.split, "seed": run.config.seed}
+        print(to_json(summary) if self.json else _describe_evaluation(summary))
 
     def _load(self) -> Run:
+        """The run with what was given in place of its own settings."""
+
+        def given(part, **values):
+            return dataclasses.replace(part, **{k: v for k, v in values.items() if v is not None})
+
         run = load_run(self.directory)
-        given = {
-            "num_samples": self.num_samples,
-            "batch_size": self.batch_size,
-            "chunk_size": self.chunk_size,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
-        config = dataclasses.replace(run.config, evaluate=dataclasses.replace(run.config.evaluate, **given))
-        if self.precision is not None:
-            config = dataclasses.replace(config, precision=self.precision)
-        if self.data_dir is not None:
-            config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=self.data_dir))
+        evaluate = given(
+            run.config.evaluate,
+            num_samples=self.num_samples,
+            batch_size=self.batch_size,
+            chunk_size=self.chunk_size,
+        )
+        # Another data set's test images need no validation images taken from its training ones.
+        other = self.data_dir is not None and self.split != "validation"
+        data = given(run.config.data, dir=self.data_dir, num_validation=0 if other else None)
+        config = given(run.config, evaluate=evaluate, data=data, precision=self.precision, seed=self.seed)
         return dataclasses.replace(run, config=config)
 
 
@@ -129,11 +154,13 @@ class Sample:
     def run(self) -> None:
         """Samples."""
         expect_positive("--num-samples", self.num_samples)
+        expect_in_range("--seed", self.seed, 0, 2**32)
         run = load_run(self.directory)
         output = self.output or run.directory / "plots" / "samples.png"
         expect_choice("the suffix of --output", output.suffix, [".png", ".npy"])
-        images = draw_samples(run, self.num_samples, self.seed)
+        images = draw_samples(run.load_model(), self.num_samples, self.seed)
         if output.suffix == ".npy":
+            output.parent.mkdir(parents=True, exist_ok=True)
             np.save(output, images)
         else:
             plots.save_images(output, images)
@@ -151,13 +178,14 @@ class Plot:
 
     def run(self) -> None:
         """Writes the pictures into the run's `plots/`."""
+        expect_in_range("--seed", self.seed, 0, 2**32)
         run = load_run(self.directory)
-        folder = run.directory / "plots"
-        plots.save_images(folder / "samples.png", draw_samples(run, 64, self.seed))
+        model, folder = run.load_model(), run.directory / "plots"
         inputs = jnp.asarray(build_dataset(run.config).test.images[:32])
-        x = make_prepare(run.config.data.binarization, training=False)(jax.random.key(0), inputs)
+        x = make_prepare(run.config.data.binarization, training=False)(jax.random.key(self.seed), inputs)
         keys = jax.random.split(jax.random.key(self.seed), len(x))
-        pairs = jax.jit(jax.vmap(lambda key, x: reconstruct(run.load_model(), key, x)))(keys, x)
+        pairs = eqx.filter_jit(eqx.filter_vmap(reconstruct, in_axes=(None, 0, 0)))(model, keys, x)
+        plots.save_images(folder / "samples.png", draw_samples(model, 64, self.seed))
         plots.save_reconstructions(folder / "reconstructions.png", np.asarray(x), np.asarray(pairs))
         plots.save_curves(folder / "curves.png", load_records(run.directory / "metrics.jsonl"))
         print(*(folder / f"{name}.png" for name in ("samples", "reconstructions", "curves")), sep="\n")
@@ -182,11 +210,10 @@ _COMMANDS = {
 }
 
 
-def draw_samples(run: Run, num_samples: int, seed: int) -> np.ndarray:
+def draw_samples(model: VAE, num_samples: int, seed: int) -> np.ndarray:
     """Means of p(x | z) at draws from the prior: `(N, C, H, W)`."""
-    model = run.load_model()
     keys = jax.random.split(jax.random.key(seed), num_samples)
-    return np.asarray(jax.jit(jax.vmap(lambda key: generate(model, key)))(keys))
+    return np.asarray(eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0)))(model, keys))
 
 
 def _describe_evaluation(summary: dict) -> str:
@@ -226,41 +253,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except NonFiniteLoss as error:
         print(f"jaxvae: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Interrupted as stop:
         print(stop.hint, file=sys.stderr)
         sys.exit(stop.exit_code)
 
 
-def _parse(arguments: list[str]):
+def _parse(arguments: list[str]) -> Any:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: jaxvae COMMAND [-h] ...\n")
         print("\n".join(f"  {name:10} {command.__doc__}" for name, command in _COMMANDS.items()))
         sys.exit(0)
     name, rest = arguments[0], arguments[1:]
     expect_choice("command", name, _COMMANDS)
-    if name == "train":
-        return _parse_train(rest)
-    return tyro.cli(_COMMANDS[name], args=rest, prog=f"jaxvae {name}")
+    if name != "train":
+        return _parse_options(name, rest)
+    # Once for the preset and the run, whose config is then what the other arguments override.
+    default = _parse_options(name, rest, Train(Config())).with_defaults()
+    return _parse_options(name, rest, default)
 
 
-def _parse_train(arguments: list[str]) -> Train:
-    """The preset, or the run to be resumed, gives the defaults that the other arguments override."""
-    named = bool(arguments) and not arguments[0].startswith("-")
-    run_dir = _value_of("--run-dir", arguments)
-    if "--resume" in arguments and run_dir is not None:
-        run = load_run(run_dir)
-        preset, config = (arguments[0] if named else run.preset), run.config
-    else:
-        preset = arguments[0] if named else _DEFAULT_PRESET
-        config = presets.load_preset(preset)
-    default = Train(config=config, preset=preset)
-    return tyro.cli(Train, default=default, args=arguments, prog="jaxvae train")
-
-
-def _value_of(option: str, arguments: list[str]) -> str | None:
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if argument.startswith(f"{option}="):
-            return argument.removeprefix(f"{option}=")
-    return None
+def _parse_options(name: str, arguments: list[str], default: Any = None) -> Any:
+    """Tyro's parser, with its boxed complaint put into one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(_COMMANDS[name], default=default, args=arguments, prog=f"jaxvae {name}")
+    except SystemExit as exit:
+        if exit.code:
+            words = re.sub(r"[\u2500-\u257f]+", " ", complaint.getvalue()).split()
+            raise InputError(" ".join(words)) from exit
+        raise

@@ -10,6 +10,9 @@ import tyro
 
 from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expected
 
+Activation = Literal["relu", "softplus", "tanh", "elu", "gelu", "silu"]
+Likelihood = Literal["bernoulli", "grey-bernoulli"]
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
@@ -17,8 +20,10 @@ class EncoderConfig:
 
     widths: tuple[int, ...] = (512, 512)
     """Hidden layers."""
-    activation: Literal["relu", "softplus", "tanh", "elu", "gelu", "silu"] = "relu"
+    activation: Activation = "relu"
     """Between the layers."""
+    init: Literal["he", "uniform"] = "he"
+    """Of the weights: he for ReLU, or uniform as PyTorch does."""
     scale: Literal["softplus", "exp"] = "softplus"
     """From the last layer to the posterior's standard deviation."""
 
@@ -29,8 +34,10 @@ class DecoderConfig:
 
     widths: tuple[int, ...] = (512, 512)
     """Hidden layers."""
-    activation: Literal["relu", "softplus", "tanh", "elu", "gelu", "silu"] = "relu"
+    activation: Activation = "relu"
     """Between the layers."""
+    init: Literal["he", "uniform"] = "he"
+    """Of the weights: he for ReLU, or uniform as PyTorch does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +46,7 @@ class ModelConfig:
 
     latent_dim: int = 128
     """D, the size of the latent."""
-    likelihood: Literal["bernoulli", "grey-bernoulli"] = "bernoulli"
+    likelihood: Likelihood = "bernoulli"
     """p(x | z); grey-bernoulli takes grey pixels as probabilities, and its log p(x) is no density."""
 
 
@@ -69,13 +76,13 @@ class OptimizerConfig:
     """Steps of linear rise at the start."""
     decay_every: int | None = None
     """For step, in steps; a quarter of the run where none is given."""
-    decay_factor: float = 0.5
-    """For step."""
+    decay_factor: float | None = None
+    """For step; a half where none is given."""
     weight_decay: float | None = None
     """For adamw; optax's default where none is given."""
     max_gradient_norm: float | None = None
     """Longer gradients are scaled down to this."""
-    average_decay: float | None = None
+    ema_decay: float | None = None
     """Decay of a moving average of the weights, which is then what is evaluated."""
 
 
@@ -109,6 +116,8 @@ class Config:
     """Of the operands of matrix products; parameters, sums and log-weights are float32."""
     log_every: int = 500
     """Steps between records."""
+    block_size: int = 50
+    """Steps of one scan on the device; a stop waits for its end."""
     model: ModelConfig = ModelConfig()
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
@@ -116,11 +125,13 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Raises `ValueError` on a value that no run can have."""
         counts = [
             ("--steps", self.steps),
             ("--batch-size", self.batch_size),
             ("--log-every", self.log_every),
+            ("--block-size", self.block_size),
             ("--model.latent-dim", self.model.latent_dim),
             ("--evaluate.every", self.evaluate.every),
             ("--evaluate.monitor-samples", self.evaluate.monitor_samples),
@@ -133,6 +144,9 @@ class Config:
         for name, value in counts:
             if value is not None:
                 expect_positive(name, value)
+        for part in (self.encoder, self.decoder):
+            expect_choice("activation", part.activation, typing.get_args(Activation))
+        expect_choice("likelihood", self.model.likelihood, typing.get_args(Likelihood))
         expect_in_range("--seed", self.seed, 0, 2**32)
         expect_in_range("--data.num-validation", self.data.num_validation, 0, float("inf"))
         if self.data.binarization == "none" and self.model.likelihood == "bernoulli":

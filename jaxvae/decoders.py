@@ -19,6 +19,7 @@ class DenseDecoder(eqx.Module):
         image_shape: `(C, H, W)` of the images.
         widths: of the hidden layers.
         activation: between the layers.
+        init: `he` or `uniform`, as in `nn.MLP`.
         label_dim: Y, the size of the labels that are appended to the latent; 0 for none.
         dtype: of the operands of the matrix products.
         key: for the initial weights.
@@ -37,13 +38,14 @@ class DenseDecoder(eqx.Module):
         widths: Sequence[int] = (512, 512),
         *,
         activation: Callable = jax.nn.relu,
+        init: str = "he",
         label_dim: int = 0,
         dtype=jnp.float32,
         key: Key,
     ):
         self.image_shape = tuple(image_shape)
         sizes = (latent_dim + label_dim, *widths, math.prod(image_shape))
-        self.mlp = MLP(sizes, activation, dtype=dtype, key=key)
+        self.mlp = MLP(sizes, activation, init=init, dtype=dtype, key=key)
 
     def __call__(self, z: Latent, y: Label | None = None) -> Image:
         """Decodes one latent."""

@@ -34,6 +34,7 @@ class DenseEncoder(eqx.Module):
         latent_dim: D.
         widths: of the hidden layers.
         activation: between the layers.
+        init: `he` or `uniform`, as in `nn.MLP`.
         scale: `softplus` or `exp`, from the last layer to the standard deviation.
         label_dim: Y, the size of the labels that are appended to the image; 0 for none.
         dtype: of the operands of the matrix products.
@@ -54,6 +55,7 @@ class DenseEncoder(eqx.Module):
         widths: Sequence[int] = (512, 512),
         *,
         activation: Callable = jax.nn.relu,
+        init: str = "he",
         scale: str = "softplus",
         label_dim: int = 0,
         dtype=jnp.float32,
@@ -63,7 +65,7 @@ class DenseEncoder(eqx.Module):
         self.image_shape = tuple(image_shape)
         self.scale = scale
         sizes = (math.prod(image_shape) + label_dim, *widths, 2 * latent_dim)
-        self.mlp = MLP(sizes, activation, dtype=dtype, key=key)
+        self.mlp = MLP(sizes, activation, init=init, dtype=dtype, key=key)
 
     def __call__(self, x: Image, y: Label | None = None) -> Encoding:
         """Encodes one image."""

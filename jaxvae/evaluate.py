@@ -15,7 +15,7 @@ from jaxvae._compilation import AheadOfTime
 from jaxvae._typing import Key
 from jaxvae.estimators import Estimate
 
-# estimate_fn(model, key, x, y) -> Estimate, for one image.
+# estimate_fn(model, key, image, y) -> Estimate, for one image.
 EstimateFn = Callable[[Any, Key, Any, Any], Estimate]
 
 
@@ -44,7 +44,7 @@ class Evaluation:
     compile_seconds: float
 
     def summary(self) -> dict[str, float | int | str]:
-        """Means over the split, as written to `results.json`.
+        """Means over the split, as written to `results.json`; an error that one draw cannot show is NaN.
 
         `log_p_x_standard_error` is the error of the mean over images drawn like these (it contains the
         Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these images.
@@ -63,19 +63,15 @@ class Evaluation:
         }
 
 
-def make_evaluator(
-    estimate_fn: EstimateFn, *, batch_size: int = 100, prepare: Callable | None = None
-) -> Callable[..., Evaluation]:
+def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Callable[..., Evaluation]:
     """Turns an estimate for one image into one for a split, vmapped and jitted.
 
     Image i uses `fold_in(key, i)`, and no layer sees two images: a result depends neither on the batch
     size nor on the images beside it.
 
     Args:
-        estimate_fn: `(model, key, x, y) -> Estimate` for one image.
+        estimate_fn: `(model, key, image, y) -> Estimate` for one image as it is stored, such as uint8.
         batch_size: images in memory at a time; the last batch is padded and the padding dropped.
-        prepare: `(key, images) -> x`, applied to each batch inside the jitted function, such as a cast
-            from uint8.
 
     Returns:
         `evaluator(model, key, images, labels=None, on_batch=None)`, an `Evaluation` of `images`
@@ -87,9 +83,8 @@ def make_evaluator(
     expect_positive("batch_size", batch_size)
 
     def estimate_batch(model, key, index, images, labels):
-        x = images if prepare is None else prepare(key, images)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-        return eqx.filter_vmap(estimate_fn, in_axes=(None, 0, 0, 0))(model, keys, x, labels)
+        return eqx.filter_vmap(estimate_fn, in_axes=(None, 0, 0, 0))(model, keys, images, labels)
 
     compiled = AheadOfTime(estimate_batch)
 

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM as a request to stop, so that nothing is lost."""
 
 import contextlib
+import os
 import signal
-import sys
 from collections.abc import Iterator
 
 
@@ -37,9 +37,10 @@ class StopRequest:
 
     def handle(self, signum: int, frame: object) -> None:
         """The signal handler; the signal's next arrival acts at once."""
-        self.signum = signum
+        self.signum = self.signum or signum
         signal.signal(signum, signal.SIG_DFL)
-        print("Stopping; once more to quit at once without saving.", file=sys.stderr)
+        # Not print, which a handler must not call while the same stream is being written.
+        os.write(2, b"\nStopping; once more to quit at once without saving.\n")
 
 
 @contextlib.contextmanager

@@ -79,11 +79,11 @@ def save_curves(path: str | os.PathLike, records: Sequence[dict[str, float]]) ->
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for name in names:
-        points = [(record["step"], record[name]) for record in records if name in record]
+        points = [(record["step"], record[name]) for record in records if record.get(name) is not None]
         axes.plot(
             *zip(*points, strict=True), label=name.replace("_", " "), marker="." if len(points) < 30 else ""
         )
-    values = [record[name] for record in records for name in names if name in record]
+    values = [record[name] for record in records for name in names if record.get(name) is not None]
     # The first steps are far below all that follow and would flatten it.
     axes.set_ylim(bottom=np.quantile(values, 0.02) - 2)
     axes.set(xlabel="step", ylabel="nats per image")

@@ -27,11 +27,11 @@ def mnist_tutorial() -> Config:
         batch_size=256,
         log_every=steps_per_epoch,
         model=ModelConfig(latent_dim=50, likelihood="grey-bernoulli"),
-        encoder=EncoderConfig(widths=(400,), activation="softplus", scale="exp"),
-        decoder=DecoderConfig(widths=(400,), activation="softplus"),
+        encoder=EncoderConfig(widths=(400,), activation="softplus", init="uniform", scale="exp"),
+        decoder=DecoderConfig(widths=(400,), activation="softplus", init="uniform"),
         data=DataConfig(binarization="none", num_validation=0),
         optimizer=OptimizerConfig(schedule="constant"),
-        evaluate=EvaluateConfig(every=5 * steps_per_epoch, monitor_samples=1),
+        evaluate=EvaluateConfig(every=steps_per_epoch, monitor_samples=1),
     )
 
 

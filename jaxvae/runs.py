@@ -5,21 +5,20 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import shutil
 from typing import Any
 
-import jax
-
 from jaxvae import writers
 from jaxvae._checks import expect_choice, expect_in_range, expect_shape, expected
-from jaxvae.build import build_evaluator, build_training
+from jaxvae.build import build_evaluator, build_optimizer, build_training, make_key
 from jaxvae.config import Config, from_dict, to_dict
 from jaxvae.data import Dataset, make_prepare
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import Interrupted, StopRequest
 from jaxvae.model import VAE
 from jaxvae.train import Checkpoints, TrainState
-from jaxvae.train.loop import Monitor, Schedule, Tally, train
+from jaxvae.train.loop import Monitor, Plan, Tally, train
 
 _COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
 
@@ -61,7 +60,6 @@ class Run:
 
     def save(self) -> None:
         """Writes `config.json`."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         content = {
             "preset": self.preset,
             "image_shape": list(self.image_shape),
@@ -84,7 +82,7 @@ def load_run(directory: str | os.PathLike) -> Run:
         content = json.loads(path.read_text())
         config = from_dict(content["config"])
         return Run(directory, content["preset"], config, tuple(content["image_shape"]))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise expected(f"{path}", "to be the config of a run", f"{error!r}") from error
 
 
@@ -99,12 +97,13 @@ def new_directory(preset: str) -> pathlib.Path:
 def create_run(
     directory: pathlib.Path, preset: str, config: Config, dataset: Dataset, *, overwrite: bool
 ) -> Run:
-    """Makes a run directory.
+    """Makes a run directory, once all that can be checked without training has been.
 
     Raises:
-        ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable; or if
-            there are fewer images than a batch.
+        ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable; if
+            there are fewer images than a batch; if the optimiser cannot be built.
     """
+    build_optimizer(config)
     expect_in_range("--batch-size", config.batch_size, 1, len(dataset.train.images) + 1)
     if directory.exists() and not overwrite:
         raise expected(
@@ -115,6 +114,7 @@ def create_run(
         shutil.rmtree(directory)
     run = Run(directory, preset, config, dataset.image_shape)
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         run.save()
     except OSError as error:
         raise expected("the run directory", "to be writable", f"{directory} ({error.strerror})") from error
@@ -149,17 +149,28 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
         NonFiniteLoss: when the loss is no finite number.
     """
     config = run.config
+    expect_shape("the images", dataset.image_shape, run.image_shape)
     state, step = build_training(config, run.image_shape)
     tally = Tally()
     if run.checkpoints.latest() is not None:
         state, tally = run.load_state()
+    if config.steps < int(state.step):
+        raise expected("--steps of a resumed run", f"to be at least {int(state.step)}", config.steps)
+    run.save()
+    (run.directory / "results.json").unlink(missing_ok=True)
     monitor = _make_monitor(config, dataset)
     with contextlib.closing(_make_writer(run, int(state.step), monitor.name, quiet=quiet)) as writer:
         state, tally = train(
             state,
             step,
             dataset.train.images,
-            schedule=Schedule(config.steps, config.batch_size, config.log_every, config.evaluate.every),
+            plan=Plan(
+                num_steps=config.steps,
+                batch_size=config.batch_size,
+                log_every=config.log_every,
+                evaluate_every=config.evaluate.every,
+                block_size=config.block_size,
+            ),
             prepare=make_prepare(config.data.binarization, training=True),
             monitor=monitor,
             writer=writer,
@@ -172,7 +183,8 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
     results = {
         "preset": run.preset,
         "steps": config.steps,
-        "test": {**evaluation.summary(), "split": "test"},
+        "seed": config.seed,
+        "test": {**evaluation.summary(), "split": "test", "seed": config.seed},
         "examples_per_second": config.steps * config.batch_size / max(float(tally.train_seconds), 1e-9),
         "compile_seconds": float(tally.compile_seconds) + evaluation.compile_seconds,
         "train_seconds": float(tally.train_seconds),
@@ -188,8 +200,7 @@ def evaluate_run(
     dataset: Dataset,
     split: str,
     *,
-    num_samples: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     on_batch=None,
 ) -> Evaluation:
     """Scores the run's model on a split by importance sampling.
@@ -198,31 +209,31 @@ def evaluate_run(
         run: a run with a checkpoint.
         dataset: whose split to score.
         split: `train`, `validation` or `test`.
-        num_samples: K; the run's own where None.
-        seed: of the draws.
+        seed: of the draws; the run's own where None.
         on_batch: called with the number of images done after each batch.
 
     Raises:
         ValueError: if the images are not of the model's shape, or there is no such split.
     """
     expect_shape("the images", dataset.image_shape, run.image_shape)
-    evaluator = build_evaluator(run.config, num_samples or run.config.evaluate.num_samples)
+    config = run.config if seed is None else dataclasses.replace(run.config, seed=seed)
+    evaluator = build_evaluator(config, config.evaluate.num_samples, training=split == "train")
     images = dataset.split(split).images
-    return evaluator(run.load_model(), jax.random.key(seed), images, on_batch=on_batch)
+    return evaluator(run.load_model(), make_key(config, "evaluate"), images, on_batch=on_batch)
 
 
 def _make_monitor(config: Config, dataset: Dataset) -> Monitor:
     """Watches the validation images, or the test images (which then choose nothing)."""
     name = "test" if dataset.validation is None else "validation"
     evaluator = build_evaluator(config, config.evaluate.monitor_samples)
-    images, key = dataset.split(name).images, jax.random.key(config.seed)
+    images, key = dataset.split(name).images, make_key(config, "monitor")
     return Monitor(name, lambda model: evaluator(model, key, images), selects=name == "validation")
 
 
 def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:
     columns = [name.format(monitor_name) for name in _COLUMNS]
     return writers.Writers(
-        writers.Console(run.config.steps, columns, lines=not quiet),
+        writers.Console(run.config.steps, columns, step=step, lines=not quiet),
         writers.JsonLines(run.directory / "metrics.jsonl", step=step),
         writers.TensorBoard(run.directory, step=step),
     )
@@ -230,14 +241,10 @@ def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writ
 
 def _raise_if_stopped(stop: StopRequest, run: Run) -> None:
     if stop.requested():
-        raise Interrupted(
-            stop.signum,
-            f"Saved. To go on: jaxvae train {run.preset} --run-dir {run.directory} --resume",
-        )
+        directory = shlex.quote(str(run.directory))
+        hint = f"Saved; go on with: jaxvae train {run.preset} --run-dir {directory} --resume"
+        raise Interrupted(stop.signum, hint)
 
 
 def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
-    """Replaces the file in one move, so that a full disk leaves the old one whole."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    part.replace(path)
+    writers.replace_text(path, writers.to_json(content) + "\n")

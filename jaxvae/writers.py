@@ -1,10 +1,15 @@
 """Where the numbers of a run go. Each writer has `advance`, `write` and `close`."""
 
+import contextlib
 import json
+import math
 import os
 import pathlib
+import socket
 import sys
+import time
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,12 +22,15 @@ class Console:
     Args:
         num_steps: length of the run.
         columns: the numbers of a line, besides the step.
+        step: where the run starts.
         lines: False to print no lines, when standard output is for something else.
     """
 
-    def __init__(self, num_steps: int, columns: Sequence[str], *, lines: bool = True):
+    def __init__(self, num_steps: int, columns: Sequence[str], *, step: int = 0, lines: bool = True):
         self._columns = columns
-        self._bar = tqdm(total=num_steps, unit="step", dynamic_ncols=True, leave=False, file=sys.stderr)
+        self._bar = tqdm(
+            total=num_steps, initial=step, unit="step", dynamic_ncols=True, leave=False, file=sys.stderr
+        )
         self._lines = lines
         self._print("  ".join(["   step", *(name.replace("_", " ") for name in columns)]))
 
@@ -58,7 +66,7 @@ class JsonLines:
     def __init__(self, path: str | os.PathLike, *, step: int = 0):
         path = pathlib.Path(path)
         kept = [record for record in load_records(path) if record["step"] <= step] if path.exists() else []
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        replace_text(path, "".join(to_json(record) + "\n" for record in kept))
         self._file = open(path, "a", buffering=1)  # noqa: SIM115 (closed by close())
 
     def advance(self, step: int) -> None:
@@ -66,7 +74,7 @@ class JsonLines:
 
     def write(self, record: Record) -> None:
         """Appends a line."""
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(to_json(record) + "\n")
 
     def close(self) -> None:
         """Closes the file."""
@@ -74,7 +82,10 @@ class JsonLines:
 
 
 class TensorBoard:
-    """TensorBoard scalars, through tensorboardX.
+    """TensorBoard scalars, in an event file of tensorboardX's format.
+
+    Written at once and not by tensorboardX's `SummaryWriter`, whose thread dies on a full disk and then
+    blocks the run for ever.
 
     Args:
         directory: where the event file goes.
@@ -82,22 +93,35 @@ class TensorBoard:
     """
 
     def __init__(self, directory: str | os.PathLike, *, step: int = 0):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.record_writer import RecordWriter
 
-        self._writer = SummaryWriter(str(directory), purge_step=step + 1 if step else None)
+        self._event, self._summary = Event, Summary
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
+        self._file = RecordWriter(str(pathlib.Path(directory) / name))
+        self._add(file_version="brain.Event:2")
+        self._add(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def advance(self, step: int) -> None:
         """Does nothing: only records are written."""
 
     def write(self, record: Record) -> None:
         """Writes each number of the record as a scalar."""
-        for name, value in record.items():
-            if name != "step":
-                self._writer.add_scalar(name, value, int(record["step"]))
+        values = [
+            self._summary.Value(tag=name, simple_value=value)
+            for name, value in record.items()
+            if name != "step"
+        ]
+        self._add(step=int(record["step"]), summary=self._summary(value=values))
 
     def close(self) -> None:
-        """Flushes and closes the event file."""
-        self._writer.close()
+        """Closes the event file."""
+        self._file.close()
+
+    def _add(self, **content) -> None:
+        self._file.write(self._event(wall_time=time.time(), **content).SerializeToString())
+        self._file.flush()
 
 
 class Writers:
@@ -117,17 +141,34 @@ class Writers:
             writer.write(record)
 
     def close(self) -> None:
-        """Closes every writer."""
-        for writer in self._writers:
-            writer.close()
+        """Closes every writer, the others too when one cannot be."""
+        with contextlib.ExitStack() as stack:
+            for writer in self._writers:
+                stack.callback(writer.close)
 
 
 def load_records(path: str | os.PathLike) -> list[Record]:
-    """Reads what `JsonLines` wrote; a last line that a killed run left unfinished is left out."""
+    """Reads what `JsonLines` wrote; a line that a killed run left unfinished is left out."""
     records = []
     for line in pathlib.Path(path).read_text().splitlines():
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
     return records
+
+
+def to_json(content: dict) -> str:
+    """One line of JSON, with null for numbers that are not finite."""
+    return json.dumps(_finite(content), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def replace_text(path: pathlib.Path, text: str) -> None:
+    """Replaces a file in one move, so that a full disk leaves the old one whole."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)

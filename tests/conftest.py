@@ -1,8 +1,4 @@
 import gzip
-import os
-
-# Two devices on any machine, and no compilation cache shared between tests.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import jax
 import numpy as np

@@ -48,6 +48,10 @@ BAD = {
         lambda: Config(data=DataConfig(num_validation=-1)),
         r"Expected --data.num-validation to be at least 0 and below inf; got -1\.",
     ),
+    "activation": (
+        lambda: Config(encoder=EncoderConfig(activation="rleu")),
+        r"Expected activation to be one of .*; got 'rleu' \(near: relu\)\.",
+    ),
     "grey pixels for a Bernoulli": (
         lambda: Config(data=DataConfig(binarization="none")),
         r"Expected binary pixels for the likelihood bernoulli .*; got --data.binarization none\.",
@@ -59,4 +63,4 @@ BAD = {
 def test_bad_input_is_refused(name):
     call, message = BAD[name]
     with pytest.raises(ValueError, match=message):
-        call()
+        call().check()

@@ -9,19 +9,16 @@ from tests.test_model import SHAPE, make_model
 
 
 def estimate(model, key, x, y):
-    return importance_log_likelihood(make_log_weight(model, x, y), key, num_samples=30, chunk_size=8)
+    log_weight_fn = make_log_weight(model, x.astype(jnp.float32), y)
+    return importance_log_likelihood(log_weight_fn, key, num_samples=30, chunk_size=8)
 
 
 def make_images(count):
     return np.random.RandomState(1).randint(0, 2, (count, *SHAPE)).astype(np.uint8)
 
 
-def prepare(key, images):
-    return images.astype(jnp.float32)
-
-
 def evaluate(model, images, batch_size=4, **options):
-    evaluator = make_evaluator(estimate, batch_size=batch_size, prepare=prepare)
+    evaluator = make_evaluator(estimate, batch_size=batch_size)
     return evaluator(model, jax.random.key(3), images, **options)
 
 
@@ -104,11 +101,24 @@ def test_a_second_evaluation_compiles_nothing(key):
         traces.append(1)
         return estimate(model, key, x, y)
 
-    evaluator = make_evaluator(counted, batch_size=4, prepare=prepare)
+    evaluator = make_evaluator(counted, batch_size=4)
     for seed in range(3):
         result = evaluator(make_model(jax.random.key(seed)), key, make_images(11))
     assert len(traces) == 1
     assert result.compile_seconds == 0
+
+
+def test_memory_does_not_grow_with_the_samples(key):
+    def temporary_bytes(num_samples):
+        def score(key, x):
+            log_weight_fn = make_log_weight(model, x)
+            return importance_log_likelihood(log_weight_fn, key, num_samples=num_samples, chunk_size=10).log_p
+
+        keys, x = jax.random.split(key, 4), jnp.asarray(make_images(4), jnp.float32)
+        return jax.jit(jax.vmap(score)).lower(keys, x).compile().memory_analysis().temp_size_in_bytes
+
+    model = make_model(key)
+    assert temporary_bytes(10_000) == temporary_bytes(100)
 
 
 def test_on_batch_counts_images(key):

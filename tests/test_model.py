@@ -48,6 +48,18 @@ def test_log_weight_is_the_log_joint_less_the_log_posterior(key):
     np.testing.assert_allclose(make_log_weight(model, helpers.X)(key), expected, rtol=1e-6)
 
 
+def test_the_image_is_encoded_once_for_all_draws(key):
+    model, calls = helpers.linear_gaussian(), []
+
+    def counting(x, y=None):
+        calls.append(1)
+        return model.posterior(x, y)
+
+    log_weight_fn = make_log_weight(VAE(counting, model.prior, model.likelihood), helpers.X)
+    assert log_weight_fn(key) != log_weight_fn(jax.random.key(1))
+    assert len(calls) == 1
+
+
 def test_log_joint_is_the_sum_of_its_parts_in_closed_form():
     z = jnp.array([0.4, -1.1])
     residual = helpers.X.ravel() - helpers.WEIGHT @ z - helpers.BIAS

@@ -1,8 +1,9 @@
 import json
+import resource
 
 import pytest
 
-from jaxvae.writers import Console, JsonLines, TensorBoard, Writers, load_records
+from jaxvae.writers import Console, JsonLines, TensorBoard, Writers, load_records, to_json
 
 RECORD = {"step": 500, "train_elbo": -101.5, "examples_per_second": 12345.6}
 
@@ -39,26 +40,59 @@ def test_json_lines_drop_what_a_resumed_run_will_write_again(tmp_path):
 
 def test_an_unfinished_last_line_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(json.dumps(RECORD) + '\n{"step": 5')
-    assert load_records(path) == [RECORD]
+    path.write_text(json.dumps(RECORD) + '\n{"step": 5\n' + json.dumps(RECORD) + '\n{"st')
+    assert load_records(path) == [RECORD, RECORD]
+
+
+def read_events(path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    content = path.read_bytes()
+    while content:  # length, its checksum, the event, its checksum
+        length = int.from_bytes(content[:8], "little")
+        yield Event.FromString(content[12 : 12 + length])
+        content = content[16 + length :]
 
 
 def test_tensorboard_gets_every_number_of_a_record(tmp_path):
-    from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.record_writer import RecordWriter  # noqa: F401 (the format that is read here)
-
-    writer = TensorBoard(tmp_path)
+    writer = TensorBoard(tmp_path, step=499)
     writer.write(RECORD)
     writer.close()
-    (path,) = tmp_path.glob("events.*")
-    content, events = path.read_bytes(), []
-    while content:  # length, its checksum, the event, its checksum
-        length = int.from_bytes(content[:8], "little")
-        events.append(Event.FromString(content[12 : 12 + length]))
-        content = content[16 + length :]
-    scalars = {(v.tag, e.step): v.simple_value for e in events for v in e.summary.value}
-    assert scalars[("train_elbo", 500)] == pytest.approx(-101.5)
-    assert set(tag for tag, _ in scalars) == {"train_elbo", "examples_per_second"}
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    version, start, event = read_events(path)
+    assert version.file_version == "brain.Event:2"
+    assert (start.step, start.session_log.status) == (500, 1)
+    assert event.step == 500
+    assert {v.tag: v.simple_value for v in event.summary.value} == {
+        "train_elbo": -101.5,
+        "examples_per_second": pytest.approx(12345.6),
+    }
+
+
+@pytest.mark.parametrize("make", [lambda path: TensorBoard(path), lambda path: JsonLines(path / "x")])
+def test_a_full_disk_is_an_error_and_not_a_hang(tmp_path, make):
+    writer = make(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill():
+        for _ in range(1000):
+            writer.write(RECORD)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        writer.close()
+
+
+def test_json_has_null_for_what_is_not_finite():
+    assert json.loads(to_json({"a": float("nan"), "b": {"c": float("inf")}, "d": 1.5})) == {
+        "a": None,
+        "b": {"c": None},
+        "d": 1.5,
+    }
 
 
 def test_writers_tell_each_of_them(tmp_path):

@@ -26,13 +26,11 @@ class Dataset(NamedTuple):
         train: training images.
         validation: the images that choose the best checkpoint; None when all are trained on.
         test: test images.
-        binarization: how `make_prepare` is to read them.
     """
 
     train: Split
     validation: Split | None
     test: Split
-    binarization: str
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -83,7 +81,6 @@ def load_dataset(
         train=split(kept, 0, first),
         validation=split(frozen, first, num_train) if num_validation else None,
         test=split(frozen, num_train, None),
-        binarization=binarization,
     )
 
 

@@ -45,14 +45,17 @@ def importance_log_likelihood(
     expect_positive("chunk_size", chunk_size)
     chunk_size = min(chunk_size, num_samples)
 
-    def add_chunk(sums: _Sums, start: Array) -> tuple[_Sums, None]:
+    def add_chunk(carry: tuple[_Sums, Array], _: None) -> tuple[tuple[_Sums, Array], None]:
+        sums, start = carry
         index = start + jnp.arange(chunk_size)
         log_w = jax.vmap(lambda k: log_weight_fn(jax.random.fold_in(key, k)))(index)
-        return _add(sums, log_w.astype(jnp.float32), index < num_samples), None
+        sums = _add(sums, log_w.astype(jnp.float32), index < num_samples)
+        return (sums, start + chunk_size), None
 
     zero = jnp.zeros((), jnp.float32)
     first = _Sums(jnp.full_like(zero, -jnp.inf), zero, zero, zero)
-    sums, _ = jax.lax.scan(add_chunk, first, jnp.arange(0, num_samples, chunk_size))
+    num_chunks = -(-num_samples // chunk_size)
+    (sums, _), _ = jax.lax.scan(add_chunk, (first, jnp.zeros((), jnp.int32)), length=num_chunks)
     return _estimate(sums, key, num_samples)
 
 

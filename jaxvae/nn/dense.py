@@ -16,12 +16,12 @@ from jaxvae.nn.product import bfloat16_product
 class Linear(eqx.Module):
     """An affine map `W x + b` with float32 parameters and products in `dtype`.
 
-    Initialised as He et al. 2015 (arXiv:1502.01852, eq. 10), scaled to a variance of `gain / in_dim`.
-
     Args:
         in_dim: size of the input.
         out_dim: size of the output.
-        gain: variance of the output for inputs of unit variance.
+        init: `he`, weights N(0, 2 / in_dim) and no bias, which keeps the scale of what ReLU passes on
+            (He et al. 2015, eq. 10, arXiv:1502.01852); `lecun`, the same with 1 / in_dim, for a layer
+            that feeds no activation; `uniform`, both from U(-1, 1) / sqrt(in_dim), PyTorch's default.
         dtype: of the operands of the matrix product, float32 or bfloat16; sums are always float32.
         key: for the initial weights.
     """
@@ -30,12 +30,19 @@ class Linear(eqx.Module):
     bias: Float[Array, " out_dim"]
     dtype: jnp.dtype = eqx.field(static=True)
 
-    def __init__(self, in_dim: int, out_dim: int, *, gain: float = 1.0, dtype=jnp.float32, key: Key):
+    def __init__(self, in_dim: int, out_dim: int, *, init: str = "lecun", dtype=jnp.float32, key: Key):
         expect_positive("in_dim", in_dim)
         expect_positive("out_dim", out_dim)
         expect_choice("dtype", jnp.dtype(dtype).name, ["float32", "bfloat16"])
-        self.weight = jnp.sqrt(gain / in_dim) * jax.random.normal(key, (out_dim, in_dim))
-        self.bias = jnp.zeros((out_dim,))
+        expect_choice("init", init, ["he", "lecun", "uniform"])
+        if init == "uniform":
+            bound, (weight_key, bias_key) = in_dim**-0.5, jax.random.split(key)
+            self.weight = jax.random.uniform(weight_key, (out_dim, in_dim), minval=-bound, maxval=bound)
+            self.bias = jax.random.uniform(bias_key, (out_dim,), minval=-bound, maxval=bound)
+        else:
+            deviation = ((2 if init == "he" else 1) / in_dim) ** 0.5
+            self.weight = deviation * jax.random.normal(key, (out_dim, in_dim))
+            self.bias = jnp.zeros((out_dim,))
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, " in_dim"]) -> Float[Array, " out_dim"]:
@@ -51,6 +58,7 @@ class MLP(eqx.Module):
     Args:
         sizes: of the input, the hidden layers and the output, `(in, h_1, ..., out)`.
         activation: applied to each hidden layer.
+        init: of the hidden layers, `he` or `uniform`; after `he`, the last layer's is `lecun`.
         dtype: of the operands of the matrix products.
         key: for the initial weights.
     """
@@ -59,14 +67,20 @@ class MLP(eqx.Module):
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def __init__(
-        self, sizes: Sequence[int], activation: Callable = jax.nn.relu, *, dtype=jnp.float32, key: Key
+        self,
+        sizes: Sequence[int],
+        activation: Callable = jax.nn.relu,
+        *,
+        init: str = "he",
+        dtype=jnp.float32,
+        key: Key,
     ):
+        expect_choice("init", init, ["he", "uniform"])
         keys = jax.random.split(key, len(sizes) - 1)
-        # ReLU halves the second moment of what it is given; the last layer feeds no activation.
-        gains = [2.0] * (len(sizes) - 2) + [1.0]
+        inits = [init] * (len(sizes) - 2) + ["lecun" if init == "he" else init]
         self.layers = tuple(
-            Linear(i, o, gain=g, dtype=dtype, key=k)
-            for i, o, g, k in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
+            Linear(i, o, init=name, dtype=dtype, key=k)
+            for i, o, name, k in zip(sizes[:-1], sizes[1:], inits, keys, strict=True)
         )
         self.activation = activation
 

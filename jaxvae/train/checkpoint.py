@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import pathlib
+import shutil
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,8 @@ class Checkpoints:
         directory = self.directory / "best" if best else self.directory
         directory.mkdir(parents=True, exist_ok=True)
         _expect_space(directory, sum(array.nbytes for array in flat.values()))
+        # Of a run that was killed after this save and comes by again; orbax would refuse the step.
+        shutil.rmtree(directory / str(step), ignore_errors=True)
         with _manager(directory, keep=1 if best else 2) as (manager, args):
             try:
                 manager.save(step, args=args.StandardSave(flat), force=True)
@@ -56,7 +59,7 @@ class Checkpoints:
         One that cannot be read is passed over with a warning, and the one before it is used.
 
         Args:
-            template: the tree to fill; its shapes and dtypes must be those that were saved.
+            template: the tree to fill; its shapes must be those that were saved.
             best: the best checkpoint before the latest one.
 
         Raises:
@@ -94,11 +97,16 @@ def _manager(directory: pathlib.Path, *, keep: int) -> Iterator[tuple[Any, Any]]
     # Imported here: it takes a second, and `import jaxvae` must not.
     import orbax.checkpoint as ocp
 
-    # Orbax logs the tracebacks of its threads besides raising; the caller reports the error.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-    with ocp.CheckpointManager(directory, options=options) as manager:
-        yield manager, ocp.args
+    # Orbax logs the tracebacks of its threads besides raising; the caller reports the error.
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with ocp.CheckpointManager(directory, options=options) as manager:
+            yield manager, ocp.args
+    finally:
+        log.setLevel(level)
 
 
 def _expect_space(directory: pathlib.Path, num_bytes: int) -> None:
@@ -131,7 +139,9 @@ def _unflatten(template: Any, flat: Flat, path: pathlib.Path) -> Any:
         if name not in flat:
             raise expected(f"{path}", f"to hold {name}", f"{len(flat)} other arrays")
         expect_shape(f"{name} in {path}", flat[name].shape, np.shape(_raw(leaf)))
-        array = jnp.asarray(flat[name])
+        if not eqx.is_array(leaf):
+            return type(leaf)(flat[name].item())
+        array = jnp.asarray(flat[name], _raw(leaf).dtype)
         return jax.random.wrap_key_data(array) if _is_key(leaf) else array
 
     return jax.tree_util.tree_map_with_path(fill, template)

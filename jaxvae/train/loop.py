@@ -1,7 +1,6 @@
 """The training loop: dispatches, measures, evaluates, saves."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -37,7 +36,7 @@ class Writer(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Plan:
     """How long to train and how often to look, all in steps.
 
     Args:
@@ -45,27 +44,27 @@ class Schedule:
         batch_size: B.
         log_every: interval of the records.
         evaluate_every: interval of the evaluations and of the checkpoints.
+        block_size: steps of one scan on the device; what is left before a stop is run one by one.
     """
 
     num_steps: int
     batch_size: int
     log_every: int = 500
     evaluate_every: int = 2500
+    block_size: int = 50
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             expect_positive(field.name, getattr(self, field.name))
 
-    def block_size(self, step: int, num_images: int) -> int:
-        """Steps of one scan: they divide the way to every stop, and are at most 100 and an epoch."""
-        whole = math.gcd(step, self.num_steps, self.log_every, self.evaluate_every)
-        most = min(100, num_images // self.batch_size)
-        return next(size for size in range(most, 0, -1) if whole % size == 0)
-
     def next_stop(self, step: int) -> int:
         """The first step after `step` at which something is logged, evaluated or ended."""
         stops = (step - step % every + every for every in (self.log_every, self.evaluate_every))
         return min(*stops, self.num_steps)
+
+    def evaluates_at(self, step: int) -> bool:
+        """Whether there is an evaluation and a checkpoint at this step."""
+        return step % self.evaluate_every == 0 or step == self.num_steps
 
 
 class Tally(eqx.Module):
@@ -76,16 +75,20 @@ class Tally(eqx.Module):
         evaluate_seconds: in evaluations, without compilation.
         compile_seconds: in compilation.
         best_elbo: the highest ELBO of the split that selects, or -inf.
+        loss_sum: of the losses since the last record.
+        loss_count: how many they are.
     """
 
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     compile_seconds: float = 0.0
     best_elbo: float = -np.inf
+    loss_sum: float = 0.0
+    loss_count: int = 0
 
     def plus(self, **amounts: float) -> "Tally":
         """A tally with `amounts` added."""
-        return dataclasses.replace(self, **{k: float(getattr(self, k)) + v for k, v in amounts.items()})
+        return dataclasses.replace(self, **{name: getattr(self, name) + v for name, v in amounts.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +112,7 @@ def train(
     images: Any,
     labels: Any = None,
     *,
-    schedule: Schedule,
+    plan: Plan,
     prepare: Callable = lambda key, images: images,
     monitor: Monitor | None = None,
     writer: Writer | None = None,
@@ -117,16 +120,16 @@ def train(
     tally: Tally | None = None,
     stop_requested: Callable[[], object] = lambda: False,
 ) -> tuple[TrainState, Tally]:
-    """Trains until `schedule.num_steps`, with one host synchronisation per dispatch of many steps.
+    """Trains until `plan.num_steps`, with one host synchronisation per dispatch of many steps.
 
     Args:
         state: where to start; donated.
         step: from `make_train_step`, with the negative ELBO as its loss.
         images: `(N, C, H, W)`; they stay on the device.
         labels: `(N, Y)` or None.
-        schedule: how long, and how often to look.
+        plan: how long, and how often to look.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
-        monitor: an evaluation to run at every `schedule.evaluate_every`.
+        monitor: an evaluation to run at every `plan.evaluate_every`.
         writer: takes the records `step`, `epoch`, `train_elbo`, `examples_per_second` and the monitor's
             `<name>_elbo` and `<name>_log_p_x`.
         checkpoints: where to save; None for nowhere.
@@ -140,42 +143,37 @@ def train(
         NonFiniteLoss: when the loss or a parameter is not finite; the last good checkpoint stays.
         ValueError: if there are fewer images than a batch.
     """
-    expect_in_range("batch_size", schedule.batch_size, 1, len(images) + 1)
+    expect_in_range("batch_size", plan.batch_size, 1, len(images) + 1)
+    runner = _Runner(step, prepare, plan, images, labels, writer)
     tally, now = tally or Tally(), int(state.step)
-    block_size = schedule.block_size(now, len(images))
-    multi_step = make_multi_step(step, batch_size=schedule.batch_size, block_size=block_size, prepare=prepare)
-    runner = _Runner(multi_step, block_size, images, labels, writer)
-    while now < schedule.num_steps:
-        part = runner.run(state, schedule.next_stop(now), stop_requested)
+    while now < plan.num_steps:
+        stop = plan.next_stop(now)
+        part = runner.run(state, stop, stop_requested)
         state, now = part.state, int(part.state.step)
-        tally = tally.plus(train_seconds=part.seconds, compile_seconds=part.compile_seconds)
         _expect_finite(state, part.losses, checkpoints)
-        if stop_requested() and now < schedule.num_steps:
+        tally = tally.plus(
+            train_seconds=part.seconds,
+            compile_seconds=part.compile_seconds,
+            loss_sum=part.loss_sum,
+            loss_count=part.num_steps,
+        )
+        if now == stop:
+            tally = _record(now, part, state, tally, plan, monitor, writer, checkpoints, len(images))
+        interrupted = now < plan.num_steps and stop_requested()
+        if interrupted or plan.evaluates_at(now):
             _save(checkpoints, state, tally)
+        if interrupted:
             break
-        record = {
-            "step": now,
-            "epoch": now * schedule.batch_size / len(images),
-            "train_elbo": -part.mean_loss,
-            "examples_per_second": part.num_steps * schedule.batch_size / part.seconds,
-        }
-        looks = now % schedule.evaluate_every == 0 or now == schedule.num_steps
-        if looks and monitor is not None:
-            tally = _look(monitor, state, tally, record, checkpoints)
-        if writer is not None and (looks or now % schedule.log_every == 0):
-            writer.write(record)
-        if looks:
-            _save(checkpoints, state, tally)
     return state, tally
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What running to the next stop gave; `losses` are those of the last block."""
+    """What running toward a stop gave; `losses` are those of the last block."""
 
     state: TrainState
     num_steps: int
-    mean_loss: float
+    loss_sum: float
     losses: np.ndarray
     seconds: float
     compile_seconds: float
@@ -184,56 +182,68 @@ class _Part:
 class _Runner:
     """Runs to a step in dispatches of about `_DISPATCH_SECONDS`."""
 
-    def __init__(
-        self, multi_step: Callable, block_size: int, images: Any, labels: Any, writer: Writer | None
-    ):
-        self._run = AheadOfTime(multi_step, donate="all-except-first")
-        self._block_size = block_size
+    def __init__(self, step, prepare: Callable, plan: Plan, images: Any, labels: Any, writer: Writer | None):
+        # A block may span two epochs and no more.
+        self._block_size = min(plan.block_size, len(images) // plan.batch_size)
+        self._programs = {
+            size: AheadOfTime(
+                make_multi_step(step, batch_size=plan.batch_size, block_size=size, prepare=prepare),
+                donate="all-except-first",
+            )
+            for size in {1, self._block_size}
+        }
         self._images = jnp.asarray(images)
         self._labels = None if labels is None else jnp.asarray(labels)
         self._writer = writer
-        self._num_blocks = 1
+        self._steps_per_second = 0.0
 
     def run(self, state: TrainState, until: int, stop_requested: Callable[[], object]) -> _Part:
-        compiled_before = self._run.compile_seconds
+        """Runs to `until`, or to the end of the dispatch in which a stop is requested or a loss breaks."""
+        compiled_before = self._compile_seconds()
         start = now = int(state.step)
         total, losses, seconds = 0.0, np.zeros(1), 0.0
         while now < until and np.isfinite(total) and not (now > start and stop_requested()):
-            num_blocks = min(self._num_blocks, (until - now) // self._block_size)
+            size = self._block_size if until - now >= self._block_size else 1
+            wanted = round(self._steps_per_second * _DISPATCH_SECONDS / size)
+            num_blocks = min(max(1, wanted), (until - now) // size)
             work = (self._images, self._labels, jnp.asarray(num_blocks, jnp.int32))
-            self._run.compile(work, state)
+            program = self._programs[size].compile(work, state)
             began = time.perf_counter()
-            state, loss_sum, losses = self._run(work, state)
+            state, loss_sum, losses = program(work, state)
             # Reading the losses is the one synchronisation of a dispatch.
             total += float(loss_sum)
             took = time.perf_counter() - began
+            self._steps_per_second = num_blocks * size / took
             now, seconds = int(state.step), seconds + took
-            self._num_blocks = max(1, round(num_blocks * _DISPATCH_SECONDS / took))
             if self._writer is not None:
                 self._writer.advance(now)
-        return _Part(
-            state=state,
-            num_steps=now - start,
-            mean_loss=total / (now - start),
-            losses=np.asarray(losses),
-            seconds=seconds,
-            compile_seconds=self._run.compile_seconds - compiled_before,
-        )
+        compile_seconds = self._compile_seconds() - compiled_before
+        return _Part(state, now - start, total, np.asarray(losses), seconds, compile_seconds)
+
+    def _compile_seconds(self) -> float:
+        return sum(program.compile_seconds for program in self._programs.values())
 
 
-def _look(
-    monitor: Monitor, state: TrainState, tally: Tally, record: dict, checkpoints: Checkpoints | None
-) -> Tally:
-    """Evaluates, adds the numbers to the record, and keeps the state if it is the best so far."""
-    evaluation = monitor.evaluate(state.eval_model)
-    summary = evaluation.summary()
-    elbo = float(summary["elbo"])
-    record |= {f"{monitor.name}_elbo": elbo, f"{monitor.name}_log_p_x": summary["log_p_x"]}
-    tally = tally.plus(evaluate_seconds=evaluation.seconds, compile_seconds=evaluation.compile_seconds)
-    if not monitor.selects or elbo <= tally.best_elbo:
-        return tally
-    tally = dataclasses.replace(tally, best_elbo=elbo)
-    _save(checkpoints, state, tally, best=True)
+def _record(now, part, state, tally, plan, monitor, writer, checkpoints, num_images) -> Tally:
+    """Evaluates where it is due, keeps the best state, and writes the record of this step."""
+    record = {
+        "step": now,
+        "epoch": now * plan.batch_size / num_images,
+        "train_elbo": -tally.loss_sum / tally.loss_count,
+        "examples_per_second": part.num_steps * plan.batch_size / part.seconds,
+    }
+    tally = dataclasses.replace(tally, loss_sum=0.0, loss_count=0)
+    if monitor is not None and plan.evaluates_at(now):
+        evaluation = monitor.evaluate(state.eval_model)
+        summary = evaluation.summary()
+        elbo = float(summary["elbo"])
+        record |= {f"{monitor.name}_elbo": elbo, f"{monitor.name}_log_p_x": float(summary["log_p_x"])}
+        tally = tally.plus(evaluate_seconds=evaluation.seconds, compile_seconds=evaluation.compile_seconds)
+        if monitor.selects and elbo > tally.best_elbo:
+            tally = dataclasses.replace(tally, best_elbo=elbo)
+            _save(checkpoints, state, tally, best=True)
+    if writer is not None:
+        writer.write(record)
     return tally
 
 

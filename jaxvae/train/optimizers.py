@@ -20,7 +20,7 @@ def make_schedule(
     num_steps: int,
     warmup_steps: int = 0,
     decay_every: int | None = None,
-    decay_factor: float = 0.5,
+    decay_factor: float | None = None,
 ) -> optax.Schedule:
     """The learning rate as a function of the step.
 
@@ -30,15 +30,18 @@ def make_schedule(
         learning_rate: the highest rate.
         num_steps: length of the run.
         warmup_steps: steps of linear rise from zero before that.
-        decay_every: for `step`, in steps; a quarter of the run where None.
-        decay_factor: for `step`.
+        decay_every: for `step` alone, in steps; a quarter of the run where None.
+        decay_factor: for `step` alone; a half where None.
 
     Raises:
-        ValueError: on an unknown name, a rate that is not positive, or a warm-up longer than the run.
+        ValueError: on an unknown name, a rate that is not positive, a warm-up as long as the run, or a
+            decay for another schedule.
     """
     expect_choice("schedule", name, SCHEDULES)
     expect_positive("learning_rate", learning_rate)
     expect_in_range("warmup_steps", warmup_steps, 0, num_steps)
+    if decay_every is not None or decay_factor is not None:
+        expect_choice("the schedule of a decay", name, ["step"])
     rest = num_steps - warmup_steps
     if name == "constant":
         schedule = optax.constant_schedule(learning_rate)
@@ -46,8 +49,10 @@ def make_schedule(
         schedule = optax.cosine_decay_schedule(learning_rate, rest)
     else:
         every = max(1, num_steps // 4) if decay_every is None else decay_every
+        factor = 0.5 if decay_factor is None else decay_factor
         expect_positive("decay_every", every)
-        schedule = optax.exponential_decay(learning_rate, every, decay_factor, staircase=True)
+        expect_positive("decay_factor", factor)
+        schedule = optax.exponential_decay(learning_rate, every, factor, staircase=True)
     if warmup_steps == 0:
         return schedule
     warmup = optax.linear_schedule(0.0, learning_rate, warmup_steps)

@@ -16,25 +16,25 @@ class TrainState(eqx.Module):
     Args:
         model: the parameters being trained.
         optimizer_state: optax's state.
-        average: exponential moving average of the parameters, or None.
+        ema: exponential moving average of the parameters, or None.
         step: steps done so far.
         key: the root key; step t draws from `fold_in(key, t)`.
     """
 
     model: Any
     optimizer_state: optax.OptState
-    average: Any
+    ema: Any
     step: Scalar
     key: Key
 
     @property
     def eval_model(self) -> Any:
         """The model to evaluate: with the averaged parameters where they are kept."""
-        return self.model if self.average is None else eqx.combine(self.average, self.model)
+        return self.model if self.ema is None else eqx.combine(self.ema, self.model)
 
 
 def init_state(
-    model: Any, optimizer: optax.GradientTransformation, key: Key, *, average: bool = False
+    model: Any, optimizer: optax.GradientTransformation, key: Key, *, ema: bool = False
 ) -> TrainState:
     """The state before the first step.
 
@@ -44,13 +44,13 @@ def init_state(
         model: a pytree whose inexact arrays are the parameters.
         optimizer: from optax.
         key: the root key of the run.
-        average: whether to keep an exponential moving average of the parameters.
+        ema: whether to keep an exponential moving average of the parameters.
     """
     parameters = eqx.filter(model, eqx.is_inexact_array)
     state = TrainState(
         model=model,
         optimizer_state=optimizer.init(parameters),
-        average=parameters if average else None,
+        ema=parameters if ema else None,
         step=jnp.zeros((), jnp.int32),
         key=key,
     )

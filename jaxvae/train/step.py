@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from jaxvae._checks import expect_in_range, expect_positive
+from jaxvae._checks import expect_in_range, expect_positive, expected
 from jaxvae._typing import Bytes, Key, Scalar
 from jaxvae.train.state import TrainState
 
@@ -19,7 +19,7 @@ TrainStep = Callable[..., tuple[TrainState, Scalar]]
 
 
 def make_train_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, *, average_decay: float | None = None
+    loss_fn: LossFn, optimizer: optax.GradientTransformation, *, ema_decay: float | None = None
 ) -> TrainStep:
     """Makes the jitted step: one gradient of the mean loss of a batch, one update.
 
@@ -29,17 +29,18 @@ def make_train_step(
     Args:
         loss_fn: `(model, key, x, y) -> loss` of one example, such as the negative ELBO.
         optimizer: from optax.
-        average_decay: decay of the moving average of the parameters, for a state that was made with
-            `average=True`; it warms up as min(decay, (1 + t) / (10 + t)).
+        ema_decay: decay of the moving average of the parameters, for a state that was made with
+            `ema=True`; it warms up as min(decay, (1 + t) / (10 + t)).
 
     Returns:
         `step(state, x, y=None) -> (state, loss)` with `x` and `y` of leading axis B, and the mean loss.
 
     Raises:
-        ValueError: if `average_decay` is not in [0, 1).
+        ValueError: if `ema_decay` is not in [0, 1), or, from the step, if state and step do not agree on
+            whether there is an average.
     """
-    if average_decay is not None:
-        expect_in_range("average_decay", average_decay, 0, 1)
+    if ema_decay is not None:
+        expect_in_range("ema_decay", ema_decay, 0, 1)
 
     def batch_loss(model, key: Key, x, y) -> Scalar:
         keys = jax.random.split(key, len(x))
@@ -49,13 +50,15 @@ def make_train_step(
     # The state comes last, so that it alone is donated.
     @eqx.filter_jit(donate="all-except-first")
     def update(batch, state: TrainState) -> tuple[TrainState, Scalar]:
+        if (state.ema is None) != (ema_decay is None):
+            raise expected("ema of the state and ema_decay of the step", "to come together", "one of them")
         key = jax.random.fold_in(state.key, state.step)
         loss, gradient = eqx.filter_value_and_grad(batch_loss)(state.model, key, *batch)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
         model = eqx.apply_updates(state.model, updates)
-        average = _move_average(state, model, average_decay)
-        return TrainState(model, optimizer_state, average, state.step + 1, state.key), loss
+        ema = None if ema_decay is None else _move_average(state, model, ema_decay)
+        return TrainState(model, optimizer_state, ema, state.step + 1, state.key), loss
 
     def step(state: TrainState, x, y=None) -> tuple[TrainState, Scalar]:
         return update((x, y), state)
@@ -63,11 +66,9 @@ def make_train_step(
     return step
 
 
-def _move_average(state: TrainState, model: Any, decay: float | None) -> Any:
-    if state.average is None or decay is None:
-        return state.average
+def _move_average(state: TrainState, model: Any, decay: float) -> Any:
     warm = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
-    return optax.incremental_update(eqx.filter(model, eqx.is_inexact_array), state.average, 1 - warm)
+    return optax.incremental_update(eqx.filter(model, eqx.is_inexact_array), state.ema, 1 - warm)
 
 
 def epoch_order(key: Key, epoch: Int[Array, ""], num_images: int) -> Int[Array, " N"]:

@@ -14,10 +14,21 @@ def test_linear_is_the_affine_map(key):
     np.testing.assert_allclose(layer(x), layer.weight @ x + layer.bias, rtol=1e-6)
 
 
-def test_initial_outputs_have_the_variance_asked_for(key):
-    layer = Linear(400, 300, gain=2.0, key=key)
+@pytest.mark.parametrize(("init", "variance"), [("he", 2.0), ("lecun", 1.0), ("uniform", 1 / 3 + 1 / 1200)])
+def test_initial_outputs_have_the_variance_of_their_scheme(key, init, variance):
+    layer = Linear(400, 300, init=init, key=key)
     outputs = jax.vmap(layer)(jax.random.normal(jax.random.key(1), (200, 400)))
-    np.testing.assert_allclose(jnp.var(outputs), 2.0, rtol=0.05)
+    np.testing.assert_allclose(jnp.var(outputs), variance, rtol=0.05)
+
+
+def test_a_stack_starts_with_what_was_asked_for(key):
+    he, uniform = (MLP((300, 200, 100), init=init, key=key) for init in ("he", "uniform"))
+    np.testing.assert_allclose(
+        [jnp.var(layer.weight) * layer.weight.shape[1] for layer in he.layers], [2, 1], rtol=0.05
+    )
+    assert all(jnp.abs(layer.weight).max() <= layer.weight.shape[1] ** -0.5 for layer in uniform.layers)
+    with pytest.raises(ValueError, match=r"Expected init to be one of he, uniform; got 'xavier'\."):
+        MLP((3, 2), init="xavier", key=key)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

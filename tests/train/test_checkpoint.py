@@ -16,7 +16,7 @@ def make_tree(seed=0, size=3):
         "step": jnp.asarray(seed),
         "key": key,
         "f": jnp.tanh,
-        "t": 1.5,
+        "t": 1 / 3,
     }
 
 
@@ -28,8 +28,9 @@ def test_a_tree_comes_back_bit_for_bit_with_its_key(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(7, make_tree(5))
     restored = checkpoints.restore(make_tree(0))
-    assert_trees_equal(arrays(restored), {**arrays(make_tree(5)), "t": jnp.asarray(1.5)})
+    assert_trees_equal(arrays(restored), arrays(make_tree(5)))
     assert restored["f"] is jnp.tanh
+    assert restored["t"] == 1 / 3
 
 
 def test_the_last_two_and_the_best_are_kept(tmp_path):
@@ -75,6 +76,19 @@ def test_one_that_was_never_finished_is_no_checkpoint(tmp_path):
     checkpoints.save(1, make_tree(1))
     (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
     assert checkpoints.restore(make_tree())["step"] == 1
+    checkpoints.save(2, make_tree(2))
+    assert checkpoints.restore(make_tree())["step"] == 2
+
+
+@pytest.mark.parametrize("best", [False, True])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_step_that_was_saved_before_is_saved_again(tmp_path, best, damaged):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(2, make_tree(1), best=best)
+    if damaged:
+        empty_files(tmp_path / "best" / "2" if best else tmp_path / "2")
+    checkpoints.save(2, make_tree(2), best=best)
+    assert checkpoints.restore(make_tree(), best=best)["step"] == 2
 
 
 def test_no_checkpoint_is_an_error(tmp_path):

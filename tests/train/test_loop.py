@@ -6,7 +6,7 @@ import pytest
 
 from jaxvae import init_state, make_evaluator, make_train_step
 from jaxvae.train import Checkpoints, NonFiniteLoss, train
-from jaxvae.train.loop import Monitor, Schedule, Tally
+from jaxvae.train.loop import Monitor, Plan, Tally
 from tests.helpers import assert_trees_equal
 from tests.test_evaluate import estimate
 from tests.train.test_step import IMAGES, OPTIMIZER, fresh, loss_fn, prepare
@@ -26,19 +26,22 @@ class Recorder:
 STEP = make_train_step(loss_fn, OPTIMIZER)
 
 
-def run(num_steps=20, state=None, schedule=None, **options):
-    schedule = schedule or Schedule(num_steps, batch_size=5, log_every=4, evaluate_every=10)
-    return train(state or fresh(), STEP, IMAGES, schedule=schedule, prepare=prepare, **options)
+def run(num_steps=20, state=None, plan=None, **options):
+    plan = plan or Plan(num_steps, batch_size=5, log_every=4, evaluate_every=10)
+    return train(state or fresh(), STEP, IMAGES, plan=plan, prepare=prepare, **options)
 
 
 def monitor(selects=True):
-    evaluator = make_evaluator(estimate, batch_size=5, prepare=lambda key, images: images.astype(jnp.float32))
+    evaluator = make_evaluator(estimate, batch_size=5)
     return Monitor("validation", lambda model: evaluator(model, jax.random.key(0), IMAGES[:5]), selects)
+
+
+MONITOR = monitor()
 
 
 def test_records_come_when_asked_for_and_hold_what_they_promise():
     recorder = Recorder()
-    state, tally = run(writer=recorder, monitor=monitor())
+    state, tally = run(writer=recorder, monitor=MONITOR)
     assert state.step == 20
     assert [record["step"] for record in recorder.records] == [4, 8, 10, 12, 16, 20]
     assert set(recorder.records[0]) == {"step", "epoch", "train_elbo", "examples_per_second"}
@@ -52,37 +55,55 @@ def test_records_come_when_asked_for_and_hold_what_they_promise():
 
 
 def test_the_train_elbo_is_the_mean_since_the_record_before():
-    recorder, losses, state = Recorder(), [], fresh()
-    run(8, writer=recorder)
-    for _ in range(8):
-        part = Recorder()
-        step = int(state.step) + 1
-        state, _ = run(schedule=Schedule(step, 5, log_every=1), state=state, writer=part)
-        losses.append(part.records[0]["train_elbo"])
+    coarse, fine = Recorder(), Recorder()
+    run(8, writer=coarse)
+    run(writer=fine, plan=Plan(8, batch_size=5, log_every=1))
+    losses = [record["train_elbo"] for record in fine.records]
     means = [np.mean(losses[:4]), np.mean(losses[4:])]
-    np.testing.assert_allclose([record["train_elbo"] for record in recorder.records], means, rtol=1e-5)
+    np.testing.assert_allclose([record["train_elbo"] for record in coarse.records], means, rtol=1e-5)
 
 
-def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path):
-    whole, whole_tally = run(monitor=monitor())
-    checkpoints = Checkpoints(tmp_path)
-    calls = []
+def test_nothing_is_traced_twice_however_the_dispatches_are_cut():
+    traces = []
 
-    def stop_after_three_dispatches():
-        calls.append(1)
-        return len(calls) > 3
+    def counted(model, key, x, y):
+        traces.append(1)
+        return loss_fn(model, key, x, y)
 
-    run(monitor=monitor(), checkpoints=checkpoints, stop_requested=stop_after_three_dispatches)
+    plan = Plan(30, batch_size=5, log_every=3, evaluate_every=10, block_size=2)
+    train(fresh(), make_train_step(counted, OPTIMIZER), IMAGES, plan=plan, prepare=prepare)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("dispatches", [3, 5])  # in the middle of an interval; right at an evaluation
+def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path, dispatches):
+    # Blocks of one step: one dispatch each until the loop has measured how fast they are, so slow it.
+    plan = Plan(20, batch_size=5, log_every=5, evaluate_every=5, block_size=1)
+    whole, pieces, checkpoints = Recorder(), Recorder(), Checkpoints(tmp_path)
+    whole_state, whole_tally = run(plan=plan, monitor=MONITOR, writer=whole)
+    stop = {"at": dispatches}
+
+    def stop_requested():
+        return max(pieces.steps, default=0) >= stop["at"]
+
+    run(plan=plan, monitor=MONITOR, writer=pieces, checkpoints=checkpoints, stop_requested=stop_requested)
     saved, tally = checkpoints.restore((fresh(seed=5), Tally()))
-    assert 0 < saved.step < 20
-    resumed, resumed_tally = run(state=saved, monitor=monitor(), tally=tally)
-    assert_trees_equal(whole, resumed)
-    assert float(whole_tally.best_elbo) == float(resumed_tally.best_elbo)
+    assert dispatches <= saved.step < 20
+    stop["at"] = 99
+    resumed, resumed_tally = run(
+        plan=plan, state=saved, monitor=MONITOR, tally=tally, writer=pieces, stop_requested=stop_requested
+    )
+    assert_trees_equal(whole_state, resumed)
+    assert whole_tally.best_elbo == resumed_tally.best_elbo
+    assert [record["step"] for record in pieces.records] == [5, 10, 15, 20]
+    for one, other in zip(whole.records, pieces.records, strict=True):
+        assert one["validation_elbo"] == other["validation_elbo"]
+        assert one["train_elbo"] == pytest.approx(other["train_elbo"], rel=1e-6)
 
 
 def test_the_best_state_is_kept_beside_the_last(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    elbos = iter([-3.0, -1.0, -2.0])
+    elbos = iter([-3.0, -1.0, float("nan"), -2.0])
 
     class Fixed:
         seconds = compile_seconds = 0.0
@@ -90,11 +111,11 @@ def test_the_best_state_is_kept_beside_the_last(tmp_path):
         def summary(self):
             return {"elbo": next(elbos), "log_p_x": 0.0}
 
-    schedule = Schedule(9, batch_size=5, evaluate_every=3)
-    run(schedule=schedule, monitor=Monitor("validation", lambda m: Fixed(), True), checkpoints=checkpoints)
+    plan = Plan(12, batch_size=5, evaluate_every=3)
+    run(plan=plan, monitor=Monitor("validation", lambda m: Fixed(), True), checkpoints=checkpoints)
     assert checkpoints.restore((fresh(), Tally()), best=True)[0].step == 6
     last, tally = checkpoints.restore((fresh(), Tally()))
-    assert last.step == 9
+    assert last.step == 12
     assert tally.best_elbo == -1
 
 
@@ -118,7 +139,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_good_checkpoint(tmp_path
             optimizer, optax.scale_by_schedule(lambda t: jnp.where(t >= 16, jnp.nan, 1.0))
         )
     state = init_state(jnp.zeros(1), optimizer, jax.random.key(0))
-    schedule = Schedule(17 if where == "parameters" else 40, batch_size=5, evaluate_every=10)
+    plan = Plan(17 if where == "parameters" else 40, batch_size=5, evaluate_every=10)
     what = (
         "a loss to be finite; got inf"
         if where == "loss"
@@ -130,7 +151,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_good_checkpoint(tmp_path
             state,
             make_train_step(broken, optimizer),
             IMAGES,
-            schedule=schedule,
+            plan=plan,
             checkpoints=Checkpoints(tmp_path),
         )
     restored, _ = Checkpoints(tmp_path).restore(
@@ -142,7 +163,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_good_checkpoint(tmp_path
 
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"Expected batch_size to be at least 1 and below 24; got 24\."):
-        run(schedule=Schedule(5, batch_size=24))
-    for name in ("num_steps", "batch_size", "log_every", "evaluate_every"):
+        run(plan=Plan(5, batch_size=24))
+    for name in ("num_steps", "batch_size", "log_every", "evaluate_every", "block_size"):
         with pytest.raises(ValueError, match=rf"Expected {name} to be positive; got 0\."):
-            Schedule(**{"num_steps": 1, "batch_size": 1, name: 0})
+            Plan(**{"num_steps": 1, "batch_size": 1, name: 0})

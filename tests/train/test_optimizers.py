@@ -79,6 +79,14 @@ BAD = {
         lambda: make_schedule("cosine", 1.0, num_steps=9, warmup_steps=9),
         r"Expected warmup_steps to be at least 0 and below 9; got 9\.",
     ),
+    "a decay for another schedule": (
+        lambda: make_schedule("cosine", 1.0, num_steps=9, decay_factor=0.1),
+        r"Expected the schedule of a decay to be one of step; got 'cosine'",
+    ),
+    "factor": (
+        lambda: make_schedule("step", 1.0, num_steps=9, decay_factor=0.0),
+        r"Expected decay_factor to be positive; got 0\.0\.",
+    ),
     "every": (
         lambda: make_schedule("step", 1.0, num_steps=9, decay_every=0),
         r"Expected decay_every to be positive; got 0\.",

@@ -134,16 +134,16 @@ def test_nothing_is_traced_twice():
 
 def test_the_state_is_donated_and_what_it_was_made_from_is_not():
     model, key = make_model(jax.random.key(0)), jax.random.key(9)
-    state = init_state(model, OPTIMIZER, key, average=True)
-    make_train_step(loss_fn, OPTIMIZER, average_decay=0.9)(state, IMAGES[:5].astype(jnp.float32))
+    state = init_state(model, OPTIMIZER, key, ema=True)
+    make_train_step(loss_fn, OPTIMIZER, ema_decay=0.9)(state, IMAGES[:5].astype(jnp.float32))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.model))
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(model))
     assert not key.is_deleted()
 
 
 def test_the_average_follows_the_parameters_with_its_warm_up():
-    step = make_train_step(loss_fn, OPTIMIZER, average_decay=0.5)
-    state, expected = fresh(average=True), make_model(jax.random.key(0))
+    step = make_train_step(loss_fn, OPTIMIZER, ema_decay=0.5)
+    state, expected = fresh(ema=True), make_model(jax.random.key(0))
     for t in range(10):
         state, _ = step(state, IMAGES[:5].astype(jnp.float32))
         decay = min(0.5, (1 + t) / (10 + t))
@@ -176,8 +176,16 @@ def test_any_module_can_be_trained():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match=r"Expected average_decay to be at least 0 and below 1; got 1\.5\."):
-        make_train_step(loss_fn, OPTIMIZER, average_decay=1.5)
+    with pytest.raises(ValueError, match=r"Expected ema_decay to be at least 0 and below 1; got 1\.5\."):
+        make_train_step(loss_fn, OPTIMIZER, ema_decay=1.5)
+    for state, step in (
+        (fresh(ema=True), STEP),
+        (fresh(), make_train_step(loss_fn, OPTIMIZER, ema_decay=0.5)),
+    ):
+        with pytest.raises(
+            ValueError, match="Expected ema of the state and ema_decay of the step to come tog"
+        ):
+            step(state, IMAGES[:5].astype(jnp.float32))
     for name in ("batch_size", "block_size"):
         with pytest.raises(ValueError, match=rf"Expected {name} to be positive; got 0\."):
             make_multi_step(STEP, **{"batch_size": 1, "block_size": 1, name: 0}, prepare=prepare)
