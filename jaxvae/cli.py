@@ -282,6 +282,6 @@ def _parse_options(name: str, arguments: list[str], default: Any = None) -> Any:
             return tyro.cli(_COMMANDS[name], default=default, args=arguments, prog=f"jaxvae {name}")
     except SystemExit as exit:
         if exit.code:
-            words = re.sub(r"[\u2500-\u257f]+", " ", complaint.getvalue()).split()
+            words = re.sub(r"[\u2500-\u257f]+|-{3,}", " ", complaint.getvalue()).split()
             raise InputError(" ".join(words)) from exit
         raise

@@ -1,5 +1,6 @@
 """The command line, in subprocesses and from an empty directory."""
 
+import functools
 import json
 import os
 import pathlib
@@ -177,6 +178,25 @@ def wait_for(condition, process):
     raise AssertionError("waited a minute in vain")
 
 
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, idx_directory):
+    """Makes a run that nothing stops, once for each set of options."""
+
+    @functools.cache
+    def make(*options):
+        directory = tmp_path_factory.mktemp("whole")
+        result = jaxvae(*long_run(idx_directory), *options, "--run-dir", "run", cwd=directory)
+        assert result.returncode == 0, result.stderr
+        return directory / "run"
+
+    return make
+
+
+def long_run(idx_directory):
+    arguments = ["train", "mnist-mean-field", "--data-dir", idx_directory, "--steps", 4500, *SMALL]
+    return [*arguments, "--evaluate.every", 1500, "--log-every", 100]
+
+
 STOPS = {
     signal.SIGKILL: ("checkpoints/1500", []),
     signal.SIGINT: ("metrics.jsonl", ["--data.binarization", "dynamic", "--optimizer.ema-decay", "0.9"]),
@@ -185,12 +205,12 @@ STOPS = {
 
 
 @pytest.mark.parametrize("signum", STOPS)
-def test_a_run_that_is_stopped_and_resumed_is_the_whole_run_bit_for_bit(idx_directory, tmp_path, signum):
+def test_a_run_that_is_stopped_and_resumed_is_the_whole_run_bit_for_bit(
+    idx_directory, whole_run, tmp_path, signum
+):
     started, options = STOPS[signum]
-    arguments = ["train", "mnist-mean-field", "--data-dir", idx_directory, "--steps", 4500, *SMALL, *options]
-    arguments += ["--evaluate.every", 1500, "--log-every", 100]
     process = subprocess.Popen(
-        command(*arguments, "--run-dir", "cut"), cwd=tmp_path, env=environment(),
+        command(*long_run(idx_directory), *options, "--run-dir", "cut"), cwd=tmp_path, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     path = tmp_path / "cut" / started
@@ -205,8 +225,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_whole_run_bit_for_bit(idx_dire
 
     resumed = jaxvae("train", "--resume", "--run-dir", "cut", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert jaxvae(*arguments, "--run-dir", "whole", cwd=tmp_path).returncode == 0
-    cut, whole = (tmp_path / name for name in ("cut", "whole"))
+    cut, whole = tmp_path / "cut", whole_run(*options)
     assert_trees_equal(last_state(cut), last_state(whole))
     for best in (False, True):
         assert (
@@ -258,7 +277,6 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_stays(idx_director
     )
     assert "Traceback" not in result.stderr
     assert_trees_equal(before, last_state(tmp_path / "run"))
-    assert jaxvae(*arguments, "--resume", "--steps", 20, cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.filterwarnings("default")
@@ -430,7 +448,7 @@ def test_an_unknown_option_lists_the_near_ones_and_exits_with_2(capsys):
     code, _, err = run_main(capsys, "train", "--modle.latent-dim", "3")
     assert code == 2
     assert len(err.splitlines()) == 1
-    assert re.search(r"^jaxvae: Unrecognized options: --modle.latent-dim.*--model.latent-dim", err)
+    assert re.search(r"^jaxvae: .*Unrecognized options: --modle.latent-dim.*--model.latent-dim", err)
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_exit_code_1(idx_directory, tmp_path, capsys):
