@@ -40,11 +40,11 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
 
 
 def _forward(x: Array, weight: Array) -> Array:
-    return _dot(x, weight, (x.ndim - 1, 1))
+    return _dot(x.reshape(-1, x.shape[-1]), weight, (1, 1)).reshape(*x.shape[:-1], -1)
 
 
 def _backward(g: Array, weight: Array) -> Array:
-    return _dot(g, weight, (g.ndim - 1, 0))
+    return _dot(g.reshape(-1, g.shape[-1]), weight, (1, 0)).reshape(*g.shape[:-1], -1)
 
 
 def _outer(g: Array, x: Array) -> Array:
