@@ -19,6 +19,7 @@ from jaxvae.interrupts import Interrupted, StopRequest
 from jaxvae.model import VAE
 from jaxvae.train import Checkpoints, TrainState
 from jaxvae.train.loop import Monitor, Plan, Tally, train
+from jaxvae.train.step import TrainStep
 
 _COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
 
@@ -149,18 +150,10 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
         NonFiniteLoss: when the loss is no finite number.
     """
     config = run.config
-    expect_shape("the images", dataset.image_shape, run.image_shape)
-    state, step = build_training(config, run.image_shape)
-    tally = Tally()
-    if run.checkpoints.latest() is not None:
-        state, tally = run.load_state()
-    if config.steps < int(state.step):
-        raise expected("--steps of a resumed run", f"to be at least {int(state.step)}", config.steps)
-    run.save()
-    (run.directory / "results.json").unlink(missing_ok=True)
+    state, step, tally = _start(run, dataset)
     monitor = _make_monitor(config, dataset)
     with contextlib.closing(_make_writer(run, int(state.step), monitor.name, quiet=quiet)) as writer:
-        state, tally = train(
+        _, tally = train(
             state,
             step,
             dataset.train.images,
@@ -180,19 +173,39 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
         )
     _raise_if_stopped(stop, run)
     evaluation = evaluate_run(run, dataset, "test", on_batch=lambda _: _raise_if_stopped(stop, run))
-    results = {
+    results = _results(run, tally, evaluation)
+    _write_json(run.directory / "results.json", results)
+    return results
+
+
+def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
+    """Where the run stands; its config is written once that is known to fit."""
+    expect_shape("the images", dataset.image_shape, run.image_shape)
+    state, step = build_training(run.config, run.image_shape)
+    tally = Tally()
+    if run.checkpoints.latest() is not None:
+        state, tally = run.load_state()
+    if run.config.steps < int(state.step):
+        raise expected("--steps of a resumed run", f"to be at least {int(state.step)}", run.config.steps)
+    run.save()
+    (run.directory / "results.json").unlink(missing_ok=True)
+    return state, step, tally
+
+
+def _results(run: Run, tally: Tally, evaluation: Evaluation) -> dict[str, Any]:
+    """The content of `results.json`."""
+    config = run.config
+    return {
         "preset": run.preset,
         "steps": config.steps,
         "seed": config.seed,
         "test": {**evaluation.summary(), "split": "test", "seed": config.seed},
-        "examples_per_second": config.steps * config.batch_size / max(float(tally.train_seconds), 1e-9),
-        "compile_seconds": float(tally.compile_seconds) + evaluation.compile_seconds,
-        "train_seconds": float(tally.train_seconds),
-        "evaluate_seconds": float(tally.evaluate_seconds) + evaluation.seconds,
+        "examples_per_second": config.steps * config.batch_size / max(tally.train_seconds, 1e-9),
+        "compile_seconds": tally.compile_seconds + evaluation.compile_seconds,
+        "train_seconds": tally.train_seconds,
+        "evaluate_seconds": tally.evaluate_seconds + evaluation.seconds,
         "run_dir": str(run.directory),
     }
-    _write_json(run.directory / "results.json", results)
-    return results
 
 
 def evaluate_run(

@@ -1,6 +1,7 @@
 """The one train step, and many of them in one dispatch."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -76,6 +77,17 @@ def epoch_order(key: Key, epoch: Int[Array, ""], num_images: int) -> Int[Array, 
     return jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
 
 
+def _two_orders(key: Key, num_images: int, epoch: Scalar) -> Int[Array, "2 N"]:
+    """The orders of an epoch and of the next: a block may end in the epoch after the one it starts in."""
+    return jnp.stack([epoch_order(key, epoch + i, num_images) for i in (0, 1)])
+
+
+def _rows_of(orders: Int[Array, "2 N"], step: Scalar, batch_size: int) -> Int[Array, " B"]:
+    """The images of a step, counted from the start of the first of the two epochs."""
+    epoch, place = jnp.divmod(step, orders.shape[1] // batch_size)
+    return jax.lax.dynamic_slice(orders, (epoch, place * batch_size), (1, batch_size))[0]
+
+
 def make_multi_step(
     step: TrainStep, *, batch_size: int, block_size: int, prepare: Callable[[Key, Bytes], Any]
 ) -> Callable:
@@ -109,11 +121,8 @@ def make_multi_step(
         # No step is numbered like this, so the data's keys differ from the steps'.
         data_key = jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))
         order_key, prepare_key = jax.random.split(data_key)
+        orders_from = partial(_two_orders, order_key, images.shape[0])
         end = state.step + num_blocks * block_size
-
-        def orders_from(epoch: Scalar) -> Array:
-            # A block may end in the epoch after the one it starts in.
-            return jnp.stack([epoch_order(order_key, epoch + i, images.shape[0]) for i in (0, 1)])
 
         def one_step(carry, _):
             arrays, first_epoch, orders = carry
