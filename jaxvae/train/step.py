@@ -126,10 +126,7 @@ def make_multi_step(
 
         def one_step(carry, _):
             arrays, first_epoch, orders = carry
-            epoch, place = jnp.divmod(arrays.step, steps_per_epoch)
-            rows = jax.lax.dynamic_slice(orders, (epoch - first_epoch, place * batch_size), (1, batch_size))[
-                0
-            ]
+            rows = _rows_of(orders, arrays.step - first_epoch * steps_per_epoch, batch_size)
             x = prepare(jax.random.fold_in(prepare_key, arrays.step), images[rows])
             y = None if labels is None else labels[rows]
             state, loss = step(eqx.combine(arrays, static), x, y)
