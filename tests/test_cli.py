@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import equinox as eqx
 import numpy as np
 import pytest
 from PIL import Image
@@ -246,6 +247,9 @@ def test_a_run_that_is_stopped_and_resumed_is_the_whole_run_bit_for_bit(
     for one, other in zip(*records, strict=True):
         assert one.get("validation_elbo") == other.get("validation_elbo")
         assert one["train_elbo"] == pytest.approx(other["train_elbo"], rel=1e-6)
+    if "--optimizer.ema-decay" in options:
+        model = eqx.filter(load_run(cut).load_model(), eqx.is_inexact_array)
+        assert_trees_equal(model, load_run(cut).load_state(best=True)[0].ema)
     tests = [json.loads((directory / "results.json").read_text())["test"] for directory in (cut, whole)]
     assert tests[0]["log_p_x"] == tests[1]["log_p_x"]
 

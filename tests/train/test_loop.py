@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,18 +102,41 @@ def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path, dispatches):
         assert one["train_elbo"] == pytest.approx(other["train_elbo"], rel=1e-6)
 
 
+class Fixed:
+    seconds = compile_seconds = 0.0
+
+    def __init__(self, elbo):
+        self._elbo = elbo
+
+    def summary(self):
+        return {"elbo": self._elbo, "log_p_x": 0.0}
+
+
+def test_the_averaged_model_is_what_is_evaluated():
+    def keep(model):
+        seen.append(jax.tree.map(jnp.copy, eqx.filter(model, eqx.is_array)))
+        return Fixed(-1.0)
+
+    seen = []
+    state, _ = train(
+        fresh(ema=True),
+        make_train_step(loss_fn, OPTIMIZER, ema_decay=0.9),
+        IMAGES,
+        plan=Plan(4, batch_size=5),
+        prepare=prepare,
+        monitor=Monitor("validation", keep, True),
+    )
+    assert_trees_equal(seen[-1], state.ema)
+    assert any(
+        jnp.any(a != b) for a, b in zip(jax.tree.leaves(state.ema), jax.tree.leaves(state.model), strict=True)
+    )
+
+
 def test_the_best_state_is_kept_beside_the_last(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     elbos = iter([-3.0, -1.0, float("nan"), -2.0])
-
-    class Fixed:
-        seconds = compile_seconds = 0.0
-
-        def summary(self):
-            return {"elbo": next(elbos), "log_p_x": 0.0}
-
     plan = Plan(12, batch_size=5, evaluate_every=3)
-    run(plan=plan, monitor=Monitor("validation", lambda m: Fixed(), True), checkpoints=checkpoints)
+    run(plan=plan, monitor=Monitor("validation", lambda m: Fixed(next(elbos)), True), checkpoints=checkpoints)
     assert checkpoints.restore((fresh(), Tally()), best=True)[0].step == 6
     last, tally = checkpoints.restore((fresh(), Tally()))
     assert last.step == 12
