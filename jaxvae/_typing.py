@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 Key = PRNGKeyArray
 Scalar = Float[Array, ""]
 Latent = Float[Array, " D"]
+Context = Float[Array, " F"]
 Label = Float[Array, " Y"]
 Image = Float[Array, "C H W"]
 Bytes = UInt8[Array, "N C H W"]

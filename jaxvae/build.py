@@ -2,20 +2,23 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jaxvae import data, likelihoods
+from jaxvae import data, flows, likelihoods
 from jaxvae._typing import Key, Scalar
-from jaxvae.config import Config
+from jaxvae.config import Config, FlowConfig
 from jaxvae.decoders import DenseDecoder
 from jaxvae.encoders import DenseEncoder
 from jaxvae.estimators import Estimate, importance_log_likelihood
 from jaxvae.evaluate import make_evaluator
+from jaxvae.flows import Flow
 from jaxvae.likelihoods import Likelihood
-from jaxvae.model import VAE, make_log_weight
+from jaxvae.model import VAE, log_weight, make_log_weight
+from jaxvae.nn import initialize_from_data
 from jaxvae.objectives import elbo
-from jaxvae.posteriors import GaussianPosterior
-from jaxvae.priors import StandardNormal
+from jaxvae.posteriors import FlowPosterior, GaussianPosterior
+from jaxvae.priors import FlowPrior, StandardNormal
 from jaxvae.train import TrainState, init_state, make_optimizer, make_train_step
 from jaxvae.train.optimizers import make_schedule
 from jaxvae.train.step import TrainStep
@@ -28,12 +31,15 @@ ACTIVATIONS = {
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
 }
+FLOWS = {
+    "iaf": flows.iaf,
+}
 LIKELIHOODS = {"bernoulli": likelihoods.Bernoulli, "grey-bernoulli": likelihoods.Bernoulli}
 
 
 def make_key(config: Config, purpose: str) -> Key:
     """The root key of one purpose; no two purposes share a draw."""
-    purposes = ("model", "train", "monitor", "evaluate")
+    purposes = ("model", "train", "monitor", "evaluate", "initialize")
     return jax.random.fold_in(jax.random.key(config.seed), purposes.index(purpose))
 
 
@@ -48,9 +54,10 @@ def build_dataset(config: Config) -> data.Dataset:
 
 def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
     """The model with fresh weights, for images of shape `(C, H, W)`."""
-    encoder_key, decoder_key = jax.random.split(key)
+    encoder_key, decoder_key, posterior_key, prior_key = jax.random.split(key, 4)
     dtype = jnp.dtype(config.precision)
     latent_dim = config.model.latent_dim
+    context_dim = config.posterior.context_dim or latent_dim
     encoder = DenseEncoder(
         image_shape,
         latent_dim,
@@ -58,6 +65,7 @@ def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
         activation=ACTIVATIONS[config.encoder.activation],
         init=config.encoder.init,
         scale=config.encoder.scale,
+        context_dim=0 if config.posterior.flow == "none" else context_dim,
         dtype=dtype,
         key=encoder_key,
     )
@@ -70,11 +78,21 @@ def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
         dtype=dtype,
         key=decoder_key,
     )
-    return VAE(
-        posterior=GaussianPosterior(encoder),
-        prior=StandardNormal(latent_dim),
-        likelihood=Likelihood(decoder, LIKELIHOODS[config.model.likelihood]),
-    )
+    posterior, prior = GaussianPosterior(encoder), StandardNormal(latent_dim)
+    if config.posterior.flow != "none":
+        flow = build_flow(config.posterior, latent_dim, context_dim, dtype, posterior_key)
+        posterior = FlowPosterior(encoder, flow)
+    if config.prior.flow != "none":
+        prior = FlowPrior(latent_dim, build_flow(config.prior, latent_dim, 0, dtype, prior_key))
+    return VAE(posterior, prior, Likelihood(decoder, LIKELIHOODS[config.model.likelihood]))
+
+
+def build_flow(config: FlowConfig, latent_dim: int, context_dim: int, dtype, key: Key) -> Flow:
+    """A flow of latents `(D,)` and contexts `(F,)`, by its name."""
+    options = config.options()
+    if "activation" in options:
+        options["activation"] = ACTIVATIONS[options["activation"]]
+    return FLOWS[config.flow](latent_dim, context_dim=context_dim, dtype=dtype, key=key, **options)
 
 
 def build_optimizer(config: Config) -> optax.GradientTransformation:
@@ -101,12 +119,26 @@ def negative_elbo(model: VAE, key: Key, x, y) -> Scalar:
     return -elbo(make_log_weight(model, x, y), key)
 
 
-def build_training(config: Config, image_shape: tuple[int, ...]) -> tuple[TrainState, TrainStep]:
-    """The state before the first step, and the step."""
+def build_training(
+    config: Config, image_shape: tuple[int, ...], images: np.ndarray | None = None
+) -> tuple[TrainState, TrainStep]:
+    """The state before the first step, and the step.
+
+    Args:
+        config: of the run.
+        image_shape: `(C, H, W)`.
+        images: training images `(N, C, H, W)`, whose first batch initialises what is weight-normalised;
+            None where the state is only what a checkpoint is read into.
+    """
     config.check()
     optimizer = build_optimizer(config)
     decay = config.optimizer.ema_decay
     model = build_model(config, image_shape, make_key(config, "model"))
+    if images is not None:
+        prepare_key, draws_key = jax.random.split(make_key(config, "initialize"))
+        prepare = data.make_prepare(config.data.binarization, training=True)
+        x = prepare(prepare_key, jnp.asarray(images[: config.batch_size]))
+        model = initialize_from_data(model, log_weight, jax.random.split(draws_key, len(x)), x)
     state = init_state(model, optimizer, make_key(config, "train"), ema=decay is not None)
     return state, make_train_step(negative_elbo, optimizer, ema_decay=decay)
 

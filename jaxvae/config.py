@@ -12,6 +12,27 @@ from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expe
 
 Activation = Literal["relu", "softplus", "tanh", "elu", "gelu", "silu"]
 Likelihood = Literal["bernoulli", "grey-bernoulli"]
+FlowName = Literal[
+    "none",
+    "iaf",
+    "naf",
+    "spline",
+    "planar",
+    "sylvester-orthogonal",
+    "sylvester-householder",
+    "sylvester-triangular",
+]
+_MADE_OPTIONS = ("widths", "activation", "degrees", "context_layers", "residual", "weight_norm")
+# Which flow takes which option, beside `num_flows`, which all take.
+_FLOW_OPTIONS: dict[str, tuple[str, ...]] = {
+    "iaf": ("update", *_MADE_OPTIONS),
+    "naf": ("num_units", *_MADE_OPTIONS),
+    "spline": ("num_bins", "bound", *_MADE_OPTIONS),
+    "planar": (),
+    "sylvester-orthogonal": ("num_vectors",),
+    "sylvester-householder": ("num_reflections",),
+    "sylvester-triangular": (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +69,82 @@ class ModelConfig:
     """D, the size of the latent."""
     likelihood: Likelihood = "bernoulli"
     """p(x | z); grey-bernoulli takes grey pixels as probabilities, and its log p(x) is no density."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowConfig:
+    """A flow; each option is for the flows it names, which have their own defaults where none is given."""
+
+    flow: FlowName = "none"
+    """Which; none for a plain Gaussian."""
+    num_flows: int | None = None
+    """Steps of it."""
+    update: Literal["gated", "affine", "shift"] | None = None
+    """For iaf: of each element."""
+    num_units: int | None = None
+    """For naf: sigmoids in each element's map."""
+    num_bins: int | None = None
+    """For spline."""
+    bound: float | None = None
+    """For spline: it is the identity beyond."""
+    num_vectors: int | None = None
+    """For sylvester-orthogonal: rank of an update, at most the latents."""
+    num_reflections: int | None = None
+    """For sylvester-householder."""
+    widths: tuple[int, ...] | None = None
+    """For iaf, naf, spline: hidden layers of each step's MADE."""
+    activation: Activation | None = None
+    """Likewise: between its layers."""
+    degrees: Literal["equal", "random"] | None = None
+    """Likewise: how its hidden units are shared out among the inputs."""
+    context_layers: Literal["first", "every"] | None = None
+    """Likewise: which of its layers the context enters."""
+    residual: bool | None = None
+    """Likewise: whether each hidden layer is added to what it takes."""
+    weight_norm: bool | None = None
+    """Likewise: weight normalisation, initialised from the first images."""
+
+    def check(self, name: str) -> None:
+        """Raises `ValueError` on an option that the flow does not take, or a bad count."""
+        expect_choice(f"--{name}.flow", self.flow, typing.get_args(FlowName))
+        for option, value in self.options().items():
+            flag = f"--{name}.{option.replace('_', '-')}"
+            takers = [flow for flow, names in _FLOW_OPTIONS.items() if option in ("num_flows", *names)]
+            expect_choice(f"the flow that {flag} is for", self.flow, takers)
+            for number in value if isinstance(value, tuple) else (value,):
+                if not isinstance(number, str | bool):
+                    expect_positive(flag, number)
+
+    def options(self) -> dict[str, Any]:
+        """What was given, apart from the flow's name and the size of its context."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(FlowConfig)}
+        return {name: value for name, value in values.items() if name != "flow" and value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class PosteriorConfig(FlowConfig):
+    """q(z | x): a Gaussian from the encoder, and a flow after it where one is named."""
+
+    context_dim: int | None = None
+    """Size of what the encoder tells the flow; as many as latents where none is given."""
+
+    def check(self, name: str) -> None:
+        """Raises `ValueError` on an option that the flow does not take, or a bad count."""
+        super().check(name)
+        if self.context_dim is not None:
+            expect_choice(f"the flow that --{name}.context-dim is for", self.flow, _FLOW_OPTIONS)
+            expect_positive(f"--{name}.context-dim", self.context_dim)
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorConfig(FlowConfig):
+    """p(z): a standard normal, or a flow from the latent to one."""
+
+    def check(self, name: str) -> None:
+        """Raises `ValueError` on an option that the flow does not take, or a bad count."""
+        super().check(name)
+        if self.context_layers is not None:
+            raise expected(f"--{name}.context-layers", "not to be given: there is no context", self.context_layers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +218,8 @@ class Config:
     model: ModelConfig = ModelConfig()
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
+    posterior: PosteriorConfig = PosteriorConfig()
+    prior: PriorConfig = PriorConfig()
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -144,6 +243,8 @@ class Config:
         for name, value in counts:
             if value is not None:
                 expect_positive(name, value)
+        self.posterior.check("posterior")
+        self.prior.check("prior")
         for part in (self.encoder, self.decoder):
             expect_choice("activation", part.activation, typing.get_args(Activation))
         expect_choice("likelihood", self.model.likelihood, typing.get_args(Likelihood))
@@ -184,7 +285,7 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
 def _convert(value: Any, hint: Any) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_dict(value, typing.cast(type, hint))
-    if typing.get_origin(hint) is tuple:
+    if isinstance(value, list):
         return tuple(value)
     if isinstance(hint, types.UnionType) and Path in typing.get_args(hint) and value is not None:
         return Path(value)

@@ -7,6 +7,7 @@ import equinox as eqx
 
 from jaxvae._typing import Image, Label
 from jaxvae.encoders import Encoding
+from jaxvae.flows import Flow, as_bijector
 
 
 class GaussianPosterior(eqx.Module):
@@ -24,3 +25,25 @@ class GaussianPosterior(eqx.Module):
         """The distribution of one latent `(D,)` given one image."""
         loc, scale, _ = self.encoder(x, y)
         return distrax.Independent(distrax.Normal(loc, scale), reinterpreted_batch_ndims=1)
+
+
+class FlowPosterior(eqx.Module):
+    """q(z | x, y) of z = f(z_0; context), with z_0 ~ N(loc, diag(scale^2)), all three from an encoder.
+
+    Rezende & Mohamed 2015 (arXiv:1505.05770), eq. 15; Kingma et al. 2016 (arXiv:1606.04934), algorithm 1.
+    Drawing and scoring the draw takes the flow's forward direction alone; `log_prob` of a given latent
+    takes its inverse.
+
+    Args:
+        encoder: maps an image `(C, H, W)` and a label `(Y,)` or None to an `Encoding`.
+        flow: f.
+    """
+
+    encoder: Callable[[Image, Label | None], Encoding]
+    flow: Flow
+
+    def __call__(self, x: Image, y: Label | None = None) -> distrax.Distribution:
+        """The distribution of one latent `(D,)` given one image."""
+        loc, scale, context = self.encoder(x, y)
+        base = distrax.Independent(distrax.Normal(loc, scale), reinterpreted_batch_ndims=1)
+        return distrax.Transformed(base, as_bijector(self.flow, context))

@@ -11,12 +11,18 @@ from jaxvae.config import (
     EvaluateConfig,
     ModelConfig,
     OptimizerConfig,
+    PosteriorConfig,
 )
 
 
 def mnist_mean_field() -> Config:
     """Static MNIST, 784-512-512 and 128 latents, in 30,000 steps of 128."""
     return Config()
+
+
+def mnist_iaf() -> Config:
+    """The same with a posterior of two IAF steps, each a MADE with two hidden layers of 512."""
+    return Config(posterior=PosteriorConfig(flow="iaf", num_flows=2, widths=(512, 512), context_dim=128))
 
 
 def mnist_tutorial() -> Config:
@@ -50,6 +56,7 @@ def mnist_2d() -> Config:
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "mnist-mean-field": mnist_mean_field,
+    "mnist-iaf": mnist_iaf,
     "mnist-tutorial": mnist_tutorial,
     "mnist-2d": mnist_2d,
 }

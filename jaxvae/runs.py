@@ -181,7 +181,7 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
 def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
     """Where the run stands; its config is written once that is known to fit."""
     expect_shape("the images", dataset.image_shape, run.image_shape)
-    state, step = build_training(run.config, run.image_shape)
+    state, step = build_training(run.config, run.image_shape, dataset.train.images)
     tally = Tally()
     if run.checkpoints.latest() is not None:
         state, tally = run.load_state()

@@ -1,0 +1,88 @@
+"""The elementwise maps of inverse autoregressive flow (Kingma et al. 2016, arXiv:1606.04934)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxvae._typing import Latent
+from jaxvae.flows.autoregressive import Elementwise, Parameters
+
+# Beyond this a gate is 0 or 1 in float32, and its map has no inverse there.
+_LARGEST_GATE = 15.0
+
+
+class Gated(Elementwise):
+    """z' = g z + (1 - g) m with the gate g = sigmoid(s + bias); eq. 13-14.
+
+    Its log-slope is log g = log sigmoid(s + bias). The argument of the sigmoid is clipped to +-15.
+
+    Args:
+        bias: 1 to 3 lets most of z through at the start.
+    """
+
+    bias: float = eqx.field(static=True, default=2.0)
+
+    @property
+    def num_parameters(self) -> int:
+        """Two: m and s."""
+        return 2
+
+    def forward_and_log_slope(self, z: Latent, parameters: Parameters) -> tuple[Latent, Latent]:
+        """Updates each element."""
+        m, s = self._split(parameters)
+        return m + jax.nn.sigmoid(s) * (z - m), jax.nn.log_sigmoid(s)
+
+    def inverse(self, z: Latent, parameters: Parameters) -> Latent:
+        """(z - (1 - g) m) / g."""
+        m, s = self._split(parameters)
+        return m + (z - m) / jax.nn.sigmoid(s)
+
+    def _split(self, parameters: Parameters) -> tuple[Latent, Latent]:
+        m, s = parameters
+        return m, jnp.clip(s + self.bias, -_LARGEST_GATE, _LARGEST_GATE)
+
+
+class Affine(Elementwise):
+    """z' = e^s z + m; eq. 10, with log-slope s = L tanh(s~ / L), bounded so that nothing overflows.
+
+    Args:
+        largest: L, in nats.
+    """
+
+    largest: float = eqx.field(static=True, default=3.0)
+
+    @property
+    def num_parameters(self) -> int:
+        """Two: m and s~."""
+        return 2
+
+    def forward_and_log_slope(self, z: Latent, parameters: Parameters) -> tuple[Latent, Latent]:
+        """Scales and shifts each element."""
+        m, s = self._split(parameters)
+        return jnp.exp(s) * z + m, s
+
+    def inverse(self, z: Latent, parameters: Parameters) -> Latent:
+        """(z - m) e^-s."""
+        m, s = self._split(parameters)
+        return (z - m) * jnp.exp(-s)
+
+    def _split(self, parameters: Parameters) -> tuple[Latent, Latent]:
+        m, s = parameters
+        return m, self.largest * jnp.tanh(s / self.largest)
+
+
+class Shift(Elementwise):
+    """z' = z + m, which keeps the volume (the "mean-only" flow of the paper's appendix)."""
+
+    @property
+    def num_parameters(self) -> int:
+        """One: m."""
+        return 1
+
+    def forward_and_log_slope(self, z: Latent, parameters: Parameters) -> tuple[Latent, Latent]:
+        """Shifts each element; log-slope 0."""
+        return z + parameters[0], jnp.zeros_like(z)
+
+    def inverse(self, z: Latent, parameters: Parameters) -> Latent:
+        """z - m."""
+        return z - parameters[0]

@@ -1,0 +1,224 @@
+"""Autoregressive networks by masking: MADE."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxvae._checks import expect_choice, expect_positive, expect_shape, expected
+from jaxvae._typing import Context, Key, Latent
+from jaxvae.nn.product import bfloat16_product
+from jaxvae.nn.weight_norm import WeightNorm
+
+
+class MaskedLinear(eqx.Module):
+    """An affine map `(mask * W) x + U c + b` of an input and a context.
+
+    Args:
+        mask: bool `(out, in)`, true where an output may depend on an input.
+        context_dim: F, the size of the context; 0 for none.
+        gain: the initial standard deviation of the outputs, for inputs and context of deviation 1: each
+            row of the weights counts the inputs that its mask leaves.
+        weight_norm: whether the layer is weight-normalised, over what the mask leaves.
+        dtype: of the operands of the matrix products, float32 or bfloat16; sums are always float32.
+        key: for the initial weights.
+    """
+
+    weight: Float[Array, "out in"]
+    context_weight: Float[Array, "out F"] | None
+    bias: Float[Array, " out"] | None
+    norm: WeightNorm | None
+    mask: Bool[Array, "out in"]
+    dtype: jnp.dtype = eqx.field(static=True)
+
+    def __init__(
+        self,
+        mask: Bool[np.ndarray, "out in"],
+        *,
+        context_dim: int = 0,
+        gain: float = 1.0,
+        weight_norm: bool = False,
+        dtype=jnp.float32,
+        key: Key,
+    ):
+        expect_choice("dtype", jnp.dtype(dtype).name, ["float32", "bfloat16"])
+        self.mask = jnp.asarray(mask)
+        self.dtype = jnp.dtype(dtype)
+        weight_key, context_key = jax.random.split(key)
+        num_outputs, num_inputs = mask.shape
+        fan_in = np.maximum(mask.sum(axis=1, keepdims=True) + context_dim, 1)
+        deviation = gain / jnp.sqrt(jnp.asarray(fan_in, jnp.float32))
+        self.weight = deviation * jax.random.normal(weight_key, (num_outputs, num_inputs)) * self.mask
+        self.context_weight = None
+        if context_dim:
+            shape = (num_outputs, context_dim)
+            self.context_weight = deviation * jax.random.normal(context_key, shape)
+        self.bias = None if weight_norm else jnp.zeros((num_outputs,))
+        self.norm = WeightNorm(self._norms(), init_scale=min(gain, 1.0)) if weight_norm else None
+
+    def __call__(self, x: Float[Array, " in"], context: Context | None = None) -> Float[Array, " out"]:
+        """Maps one example; `vmap` it for a batch. A layer without context weights ignores the context."""
+        y = self._product(jnp.where(self.mask, self.weight, 0), x)
+        if self.context_weight is not None:
+            y = y + self._product(self.context_weight, context)
+        return y + self.bias if self.norm is None else self.norm(y, self._norms())
+
+    def _product(self, weight: Array, x: Array) -> Array:
+        return bfloat16_product(weight, x) if self.dtype == jnp.bfloat16 else weight @ x
+
+    def _norms(self) -> Float[Array, " out"]:
+        """Of the weights that the mask leaves and the context's; 1 for an output that has none."""
+        squares = jnp.sum(jnp.where(self.mask, self.weight, 0) ** 2, axis=1)
+        if self.context_weight is not None:
+            squares = squares + jnp.sum(self.context_weight**2, axis=1)
+        return jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
+
+
+class MADE(eqx.Module):
+    """Several outputs for each input, which depend on the inputs before it in the order alone.
+
+    Germain et al. 2015, arXiv:1502.03509: hidden unit k has a degree m(k) and sees the inputs whose place
+    in the order is below it (eq. 8); the outputs of place d see the hidden units with m(k) <= d (eq. 9).
+    With residual connections it is the ResMADE of Nash & Durkan 2019 (arXiv:1904.05626).
+
+    Args:
+        latent_dim: D, the number of inputs.
+        widths: of the hidden layers; none gives a linear map.
+        num_outputs: P, outputs for each input.
+        order: the place of each input, a permutation of 0 ... D - 1; as they come where None.
+        degrees: `equal`, spread evenly over the places, or `random`, drawn uniformly (section 4.2).
+        context_dim: F, the size of the context that all outputs may depend on; 0 for none.
+        context_layers: `first`, where the context enters the first layer alone, or `every`.
+        residual: whether each hidden layer after the first is added to what it takes.
+        weight_norm: whether every layer is weight-normalised.
+        activation: of the hidden layers.
+        dtype: of the operands of the matrix products.
+        key: for the degrees and the initial weights.
+
+    Raises:
+        ValueError: if a size is not positive; if the order is no permutation; if a residual network has
+            hidden layers of several widths; if the degrees leave an output without inputs.
+    """
+
+    layers: tuple[MaskedLinear, ...]
+    order: tuple[int, ...] = eqx.field(static=True)
+    num_outputs: int = eqx.field(static=True)
+    context_dim: int = eqx.field(static=True)
+    context_layers: str = eqx.field(static=True)
+    residual: bool = eqx.field(static=True)
+    activation: Callable[[Array], Array] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        latent_dim: int,
+        widths: Sequence[int] = (512, 512),
+        *,
+        num_outputs: int = 2,
+        order: Sequence[int] | None = None,
+        degrees: str = "equal",
+        context_dim: int = 0,
+        context_layers: str = "every",
+        residual: bool = False,
+        weight_norm: bool = False,
+        activation: Callable[[Array], Array] = jax.nn.relu,
+        dtype=jnp.float32,
+        key: Key,
+    ):
+        for name, size in (("latent_dim", latent_dim), ("num_outputs", num_outputs)):
+            expect_positive(name, size)
+        expect_choice("context_layers", context_layers, ["first", "every"])
+        self.order = tuple(range(latent_dim) if order is None else order)
+        if sorted(self.order) != list(range(latent_dim)):
+            raise expected("order", f"to be a permutation of 0 to {latent_dim - 1}", self.order)
+        if residual and len(set(widths)) > 1:
+            raise expected("widths of a residual MADE", "to be all the same", tuple(widths))
+        self.num_outputs, self.context_dim, self.context_layers = num_outputs, context_dim, context_layers
+        self.residual, self.activation = residual, activation
+        degrees_key, key = jax.random.split(key)
+        masks = _make_masks(self.order, widths, degrees, context_dim > 0, residual, degrees_key)
+        masks[-1] = np.tile(masks[-1], (num_outputs, 1))
+        # ReLU's scale for the hidden layers; a last layer that starts small starts the flow near a
+        # map that is the same everywhere.
+        gains = [2**0.5] * len(widths) + [0.1]
+        self.layers = tuple(
+            MaskedLinear(
+                mask,
+                context_dim=context_dim if i == 0 or context_layers == "every" else 0,
+                gain=gain,
+                weight_norm=weight_norm,
+                dtype=dtype,
+                key=k,
+            )
+            for i, (mask, gain, k) in enumerate(
+                zip(masks, gains, jax.random.split(key, len(masks)), strict=True)
+            )
+        )
+
+    def __call__(self, z: Latent, context: Context | None = None) -> Float[Array, "P D"]:
+        """The outputs of one example.
+
+        Raises:
+            ValueError: if the latent or the context is of another size than was said.
+        """
+        expect_shape("the latent", z.shape, (len(self.order),))
+        expect_context(context, self.context_dim)
+        hidden = self.layers[0](z, context)
+        for i, layer in enumerate(self.layers[1:], start=1):
+            update = layer(self.activation(hidden), context)
+            is_added = self.residual and i < len(self.layers) - 1
+            hidden = hidden + update if is_added else update
+        return hidden.reshape(self.num_outputs, -1)
+
+
+def expect_context(context: Context | None, context_dim: int) -> None:
+    """Raises `ValueError` unless the context has the size `(context_dim,)`, or is None for none."""
+    if context_dim == 0 and context is None:
+        return
+    if context_dim == 0 or context is None:
+        wanted = f"to have shape ({context_dim},)" if context_dim else "to be None: none was asked for"
+        raise expected("the context", wanted, None if context is None else context.shape)
+    expect_shape("the context", context.shape, (context_dim,))
+
+
+def _make_masks(
+    order: tuple[int, ...], widths: Sequence[int], kind: str, with_context: bool, residual: bool, key: Key
+) -> list[np.ndarray]:
+    """One mask for each layer, the last `(D, hidden)`."""
+    expect_choice("degrees", kind, ["equal", "random"])
+    # The place of an input plus one is its degree, so that a unit of degree m sees m inputs.
+    ends, latent_dim = np.asarray(order) + 1, len(order)
+    # With a context, units that see no input are of use: they tell the first output of it.
+    lowest = 0 if with_context or latent_dim == 1 else 1
+    degrees, previous = [], lowest
+    for width, k in zip(widths, jax.random.split(key, len(widths)), strict=True):
+        expect_positive("widths", width)
+        if residual and degrees:
+            drawn = degrees[-1]
+        elif kind == "equal":
+            drawn = np.round(np.linspace(lowest, latent_dim - 1, width)).astype(int)
+        else:
+            drawn = np.sort(np.asarray(jax.random.randint(k, (width,), previous, latent_dim)))
+            previous = drawn.min()
+        degrees.append(drawn)
+    inputs = [ends, *degrees]
+    masks = [above[:, None] >= below[None, :] for below, above in zip(inputs[:-1], degrees, strict=True)]
+    masks.append(ends[:, None] > inputs[-1][None, :])
+    _expect_connected(masks, order, widths)
+    return masks
+
+
+def _expect_connected(masks: list[np.ndarray], order: tuple[int, ...], widths: Sequence[int]) -> None:
+    """Raises unless every output but the first of the order depends on some input."""
+    paths = np.eye(len(order), dtype=bool)
+    for mask in masks:
+        paths = (mask.astype(int) @ paths) > 0
+    alone = [place for place, row in zip(order, paths, strict=True) if place > 0 and not row.any()]
+    if alone:
+        raise expected(
+            f"widths {tuple(widths)} and their degrees",
+            "to leave every output but the first of the order an input",
+            f"none for place {min(alone)} of 0 to {len(order) - 1}",
+        )
