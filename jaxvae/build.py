@@ -1,5 +1,7 @@
 """From names in a config to objects; the only place that does this."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +34,13 @@ ACTIVATIONS = {
     "silu": jax.nn.silu,
 }
 FLOWS = {
-    "iaf": flows.iaf,
+    "iaf": flows.make_iaf,
+    "naf": flows.make_naf,
+    "spline": flows.make_spline,
+    "planar": flows.make_planar,
+    "sylvester-orthogonal": partial(flows.make_sylvester, basis="orthogonal"),
+    "sylvester-householder": partial(flows.make_sylvester, basis="householder"),
+    "sylvester-triangular": partial(flows.make_sylvester, basis="identity"),
 }
 LIKELIHOODS = {"bernoulli": likelihoods.Bernoulli, "grey-bernoulli": likelihoods.Bernoulli}
 

@@ -144,7 +144,9 @@ class PriorConfig(FlowConfig):
         """Raises `ValueError` on an option that the flow does not take, or a bad count."""
         super().check(name)
         if self.context_layers is not None:
-            raise expected(f"--{name}.context-layers", "not to be given: there is no context", self.context_layers)
+            raise expected(
+                f"--{name}.context-layers", "not to be given: there is no context", self.context_layers
+            )
 
 
 @dataclasses.dataclass(frozen=True)

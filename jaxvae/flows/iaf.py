@@ -33,7 +33,7 @@ class Gated(Elementwise):
         return m + jax.nn.sigmoid(s) * (z - m), jax.nn.log_sigmoid(s)
 
     def inverse(self, z: Latent, parameters: Parameters) -> Latent:
-        """(z - (1 - g) m) / g."""
+        """The quotient (z - (1 - g) m) / g."""
         m, s = self._split(parameters)
         return m + (z - m) / jax.nn.sigmoid(s)
 
@@ -62,7 +62,7 @@ class Affine(Elementwise):
         return jnp.exp(s) * z + m, s
 
     def inverse(self, z: Latent, parameters: Parameters) -> Latent:
-        """(z - m) e^-s."""
+        """The quotient (z - m) / e^s."""
         m, s = self._split(parameters)
         return (z - m) * jnp.exp(-s)
 
@@ -84,5 +84,5 @@ class Shift(Elementwise):
         return z + parameters[0], jnp.zeros_like(z)
 
     def inverse(self, z: Latent, parameters: Parameters) -> Latent:
-        """z - m."""
+        """The difference z - m."""
         return z - parameters[0]

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxvae._checks import expect_choice, expect_positive
 from jaxvae._typing import Key
-from jaxvae.nn.product import bfloat16_product
+from jaxvae.nn.product import product
 
 
 class Linear(eqx.Module):
@@ -48,8 +48,7 @@ class Linear(eqx.Module):
     def __call__(self, x: Float[Array, " in_dim"]) -> Float[Array, " out_dim"]:
         """Maps one example; `vmap` it for a batch."""
         chex.assert_shape(x, (self.weight.shape[1],))
-        product = bfloat16_product(self.weight, x) if self.dtype == jnp.bfloat16 else self.weight @ x
-        return product + self.bias
+        return product(self.weight, x, self.dtype) + self.bias
 
 
 class MLP(eqx.Module):

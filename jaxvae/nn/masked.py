@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxvae._checks import expect_choice, expect_positive, expect_shape, expected
 from jaxvae._typing import Context, Key, Latent
-from jaxvae.nn.product import bfloat16_product
+from jaxvae.nn.product import product
 from jaxvae.nn.weight_norm import WeightNorm
 
 
@@ -61,13 +61,12 @@ class MaskedLinear(eqx.Module):
 
     def __call__(self, x: Float[Array, " in"], context: Context | None = None) -> Float[Array, " out"]:
         """Maps one example; `vmap` it for a batch. A layer without context weights ignores the context."""
-        y = self._product(jnp.where(self.mask, self.weight, 0), x)
-        if self.context_weight is not None:
-            y = y + self._product(self.context_weight, context)
-        return y + self.bias if self.norm is None else self.norm(y, self._norms())
-
-    def _product(self, weight: Array, x: Array) -> Array:
-        return bfloat16_product(weight, x) if self.dtype == jnp.bfloat16 else weight @ x
+        y = product(jnp.where(self.mask, self.weight, 0), x, self.dtype)
+        if self.context_weight is not None and context is not None:
+            y = y + product(self.context_weight, context, self.dtype)
+        if self.norm is not None:
+            return self.norm(y, self._norms())
+        return y if self.bias is None else y + self.bias
 
     def _norms(self) -> Float[Array, " out"]:
         """Of the weights that the mask leaves and the context's; 1 for an output that has none."""

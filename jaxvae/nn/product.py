@@ -20,6 +20,11 @@ from jaxtyping import Array, Float
 _BLOCK = 16
 
 
+def product(weight: Float[Array, "out in"], x: Float[Array, " in"], dtype) -> Float[Array, " out"]:
+    """`weight @ x` with operands in `dtype`: rounded for bfloat16, as they are for float32."""
+    return bfloat16_product(weight, x) if dtype == jnp.bfloat16 else weight @ x
+
+
 def bfloat16_product(weight: Float[Array, "out in"], x: Float[Array, " in"]) -> Float[Array, " out"]:
     """`weight @ x` with operands rounded to bfloat16 and sums in float32; differentiable to any order.
 
