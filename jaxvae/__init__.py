@@ -3,6 +3,7 @@
 from jaxvae import decoders as decoders
 from jaxvae import encoders as encoders
 from jaxvae import estimators as estimators
+from jaxvae import flows as flows
 from jaxvae import likelihoods as likelihoods
 from jaxvae import posteriors as posteriors
 from jaxvae import presets as presets

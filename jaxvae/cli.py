@@ -198,7 +198,7 @@ class Presets:
     def run(self) -> None:
         """Prints a line for each."""
         for name, make in presets.PRESETS.items():
-            print(f"{name:20} {make.__doc__}")
+            print(f"{name:33} {make.__doc__}")
 
 
 _COMMANDS = {

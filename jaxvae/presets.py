@@ -9,6 +9,7 @@ from jaxvae.config import (
     DecoderConfig,
     EncoderConfig,
     EvaluateConfig,
+    FlowName,
     ModelConfig,
     OptimizerConfig,
     PosteriorConfig,
@@ -54,11 +55,41 @@ def mnist_2d() -> Config:
     )
 
 
+def _compare(posterior: PosteriorConfig) -> Callable[[], Config]:
+    """The same model and budget with one posterior or another."""
+
+    def preset() -> Config:
+        return Config(
+            steps=10_000,
+            model=ModelConfig(latent_dim=32),
+            encoder=EncoderConfig(widths=(256, 256)),
+            decoder=DecoderConfig(widths=(256, 256)),
+            posterior=posterior,
+        )
+
+    flow = "a Gaussian posterior" if posterior.flow == "none" else f"a posterior with {posterior.flow}"
+    preset.__doc__ = f"Static MNIST, 784-256-256 and 32 latents, in 10,000 steps of 128: {flow}."
+    return preset
+
+
+_POSTERIORS: dict[FlowName, PosteriorConfig] = {
+    "none": PosteriorConfig(),
+    "iaf": PosteriorConfig(flow="iaf", num_flows=2, widths=(256, 256)),
+    "naf": PosteriorConfig(flow="naf", num_flows=2, widths=(256, 256), num_units=8),
+    "spline": PosteriorConfig(flow="spline", num_flows=2, widths=(256, 256), num_bins=8),
+    "planar": PosteriorConfig(flow="planar", num_flows=16),
+    "sylvester-orthogonal": PosteriorConfig(flow="sylvester-orthogonal", num_flows=4, num_vectors=16),
+    "sylvester-householder": PosteriorConfig(flow="sylvester-householder", num_flows=4, num_reflections=8),
+    "sylvester-triangular": PosteriorConfig(flow="sylvester-triangular", num_flows=4),
+}
+
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "mnist-mean-field": mnist_mean_field,
     "mnist-iaf": mnist_iaf,
     "mnist-tutorial": mnist_tutorial,
     "mnist-2d": mnist_2d,
+    **{f"mnist-flow-{name}": _compare(posterior) for name, posterior in _POSTERIORS.items()},
 }
 
 

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.config import Config, DataConfig, EncoderConfig, from_dict, to_dict
+from jaxvae.config import (
+    Config,
+    DataConfig,
+    EncoderConfig,
+    PosteriorConfig,
+    PriorConfig,
+    from_dict,
+    to_dict,
+)
 from jaxvae.presets import PRESETS, load_preset
 
 
@@ -15,13 +23,22 @@ def test_a_config_comes_back_from_json(name):
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
+def test_a_flow_s_options_come_back_from_json():
+    posterior = PosteriorConfig(flow="spline", num_flows=3, widths=(5, 6), bound=2.5, context_dim=4)
+    config = Config(posterior=posterior, prior=PriorConfig(flow="iaf", weight_norm=True, widths=()))
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
 def test_the_presets_have_the_sizes_of_what_they_reproduce():
-    mean_field, tutorial, plane = (load_preset(name) for name in PRESETS)
+    names = ("mnist-mean-field", "mnist-tutorial", "mnist-2d", "mnist-iaf")
+    mean_field, tutorial, plane, iaf = (load_preset(name) for name in names)
     assert (mean_field.model.latent_dim, mean_field.encoder.widths) == (128, (512, 512))
     assert (mean_field.steps, mean_field.batch_size, mean_field.data.binarization) == (30_000, 128, "static")
     assert (tutorial.model.latent_dim, tutorial.encoder.widths, tutorial.encoder.scale) == (50, (400,), "exp")
     assert (tutorial.batch_size, tutorial.data.num_validation) == (256, 0)
     assert (plane.model.latent_dim, plane.encoder.widths, plane.steps) == (2, (512, 512, 512), 5_000)
+    assert (iaf.posterior.flow, iaf.posterior.num_flows, iaf.posterior.widths) == ("iaf", 2, (512, 512))
+    assert iaf.encoder == mean_field.encoder
 
 
 def test_an_unknown_preset_names_the_near_ones():
@@ -51,6 +68,34 @@ BAD = {
     "activation": (
         lambda: Config(encoder=EncoderConfig(activation="rleu")),
         r"Expected activation to be one of .*; got 'rleu' \(near: relu\)\.",
+    ),
+    "flow": (
+        lambda: Config(posterior=PosteriorConfig(flow="iaff")),
+        r"Expected --posterior.flow to be one of iaf, .*; got 'iaff' \(near: iaf",
+    ),
+    "zero flows": (
+        lambda: Config(prior=PriorConfig(flow="iaf", num_flows=0)),
+        r"Expected --prior.num-flows to be positive; got 0\.",
+    ),
+    "an option without a flow": (
+        lambda: Config(posterior=PosteriorConfig(num_flows=4)),
+        r"Expected the flow that --posterior.num-flows is for to be one of iaf, .*; got 'none'\.",
+    ),
+    "an option of another flow": (
+        lambda: Config(prior=PriorConfig(flow="planar", weight_norm=True)),
+        r"Expected the flow that --prior.weight-norm is for to be one of iaf, naf, spline; got 'planar'",
+    ),
+    "a width of a flow": (
+        lambda: Config(posterior=PosteriorConfig(flow="naf", widths=(8, -1))),
+        r"Expected --posterior.widths to be positive; got -1\.",
+    ),
+    "a context without a flow": (
+        lambda: Config(posterior=PosteriorConfig(context_dim=3)),
+        r"Expected the flow that --posterior.context-dim is for to be one of iaf, .*; got 'none'\.",
+    ),
+    "a context of a prior": (
+        lambda: Config(prior=PriorConfig(flow="iaf", context_layers="first")),
+        r"Expected --prior.context-layers not to be given: there is no context; got first\.",
     ),
     "grey pixels for a Bernoulli": (
         lambda: Config(data=DataConfig(binarization="none")),

@@ -10,7 +10,7 @@ import jaxvae
 ROOT = pathlib.Path(jaxvae.__file__).parent
 LAYERS = {
     "_typing": 0, "_checks": 0, "_compilation": 0,
-    "nn": 1, "likelihoods": 1,
+    "nn": 1, "likelihoods": 1, "flows": 1,
     "encoders": 2, "decoders": 2, "posteriors": 2, "priors": 2, "model": 2,
     "objectives": 3, "estimators": 3,
     "data": 4, "train": 4, "evaluate": 4, "writers": 4, "plots": 4,
@@ -18,7 +18,7 @@ LAYERS = {
 }  # fmt: skip
 CALLABLES_AND_ARRAYS_ONLY = ("objectives", "estimators")
 NEVER = {"train": ("data", "config"), "plots": ("model", "nn", "encoders", "decoders", "train")}
-DISTRAX_ROOMS = ("likelihoods", "posteriors", "priors", "model")
+DISTRAX_ROOMS = ("flows", "likelihoods", "posteriors", "priors", "model")
 
 
 def imports():
@@ -84,6 +84,7 @@ def test_the_public_names_are_there_and_documented():
         "VAE", "log_weight", "log_joint", "elbo", "iwae", "importance_log_likelihood", "make_train_step",
         "make_evaluator", "train", "load_run", "load_dataset", "encoders", "decoders", "posteriors", "priors",
         "likelihoods", "estimators", "presets", "make_log_weight", "reconstruct", "generate", "init_state",
+        "flows",
     ]  # fmt: skip
     for name in names:
         assert getattr(jaxvae, name).__doc__, name

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxvae._checks import expect_positive
+from jaxvae._checks import expect_positive, expect_shape
 from jaxvae._typing import Context, Key, Latent, Scalar
 from jaxvae.flows.amortized import Amortized
 from jaxvae.flows.base import Flow, implicit_inverse
@@ -47,6 +47,7 @@ class Planar(Flow):
 
     def forward_and_log_det(self, z: Latent, context: Context | None = None) -> tuple[Latent, Scalar]:
         """One rank-one update."""
+        expect_shape("the latent", z.shape, (self.latent_dim,))
         u, w, b, margin = self._constrained(context)
         h = jnp.tanh(w @ z + b)
         # 1 + (1 - h^2) w.u, without the cancellation near w.u = -1.
