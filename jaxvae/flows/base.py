@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from jaxvae._checks import expect_shape, expected
 from jaxvae._typing import Context, Latent, Scalar
+from jaxvae.flows.orthogonal import solve_linear
 
 
 class Flow(eqx.Module):
@@ -124,7 +125,7 @@ def implicit_inverse(
         return flow.forward_and_log_det(candidate, context)[0] - z
 
     def tangent_solve(linear: Callable[[Latent], Latent], right: Latent) -> Latent:
-        return jnp.linalg.solve(jax.jacobian(linear)(right), right)
+        return solve_linear(jax.jacobian(linear)(right), right)
 
     guess = jax.lax.stop_gradient(z)
     root = jax.lax.custom_root(residual, guess, lambda _, start: solve(start), tangent_solve)

@@ -9,6 +9,7 @@ from jaxvae._checks import expect_positive
 from jaxvae._typing import Latent
 from jaxvae.flows.autoregressive import Elementwise, Parameters
 from jaxvae.flows.roots import find_roots
+from jaxvae.nn.activations import log_sigmoid, softplus
 
 _SMALLEST_SLOPE = 1e-3
 
@@ -40,7 +41,8 @@ class DeepSigmoid(Elementwise):
     def forward_and_log_slope(self, z: Latent, parameters: Parameters) -> tuple[Latent, Latent]:
         """Maps each element."""
         log_w, log_a, t = self._units(z, parameters)
-        log_one, log_other = jax.nn.log_sigmoid(t), jax.nn.log_sigmoid(-t)
+        log_one = log_sigmoid(t)
+        log_other = log_one - t
         log_sum = jax.nn.logsumexp(log_w + log_one, axis=0)
         log_rest = jax.nn.logsumexp(log_w + log_other, axis=0)
         log_slope = jax.nn.logsumexp(log_w + log_a + log_one + log_other, axis=0)
@@ -54,5 +56,5 @@ class DeepSigmoid(Elementwise):
         """The three of every unit, log w, log a and a z + b, each `(H, D)`."""
         raw_a, b, raw_w = parameters.reshape(3, self.num_units, -1)
         # Such that a = 1 at 0.
-        a = _SMALLEST_SLOPE + (1 - _SMALLEST_SLOPE) * jax.nn.softplus(raw_a + np.log(np.e - 1))
+        a = _SMALLEST_SLOPE + (1 - _SMALLEST_SLOPE) * softplus(raw_a + np.log(np.e - 1))
         return jax.nn.log_softmax(raw_w, axis=0), jnp.log(a), a * z + b

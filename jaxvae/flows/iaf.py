@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from jaxvae._typing import Latent
 from jaxvae.flows.autoregressive import Elementwise, Parameters
+from jaxvae.nn.activations import log_sigmoid
 
 # Beyond this a gate is 0 or 1 in float32, and its map has no inverse there.
 _LARGEST_GATE = 15.0
@@ -30,7 +31,7 @@ class Gated(Elementwise):
     def forward_and_log_slope(self, z: Latent, parameters: Parameters) -> tuple[Latent, Latent]:
         """Updates each element."""
         m, s = self._split(parameters)
-        return m + jax.nn.sigmoid(s) * (z - m), jax.nn.log_sigmoid(s)
+        return m + jax.nn.sigmoid(s) * (z - m), log_sigmoid(s)
 
     def inverse(self, z: Latent, parameters: Parameters) -> Latent:
         """The quotient (z - (1 - g) m) / g."""

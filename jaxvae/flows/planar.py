@@ -1,7 +1,6 @@
 """Planar flows (Rezende & Mohamed 2015, arXiv:1505.05770)."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -10,6 +9,7 @@ from jaxvae._typing import Context, Key, Latent, Scalar
 from jaxvae.flows.amortized import Amortized
 from jaxvae.flows.base import Flow, implicit_inverse
 from jaxvae.flows.roots import find_roots
+from jaxvae.nn.activations import softplus
 
 # How near w.u may come to -1, where the map would fold.
 _MARGIN = 1e-6
@@ -67,6 +67,6 @@ class Planar(Flow):
     def _constrained(self, context: Context | None) -> tuple[Array, Array, Array, Array]:
         """u, w, b and 1 + w.u, which is positive."""
         raw_u, w, b = jnp.split(self.parameters(context), (self.latent_dim, 2 * self.latent_dim))
-        margin = jax.nn.softplus(w @ raw_u) + _MARGIN
+        margin = softplus(w @ raw_u) + _MARGIN
         square = jnp.maximum(w @ w, jnp.finfo(w.dtype).tiny)
         return raw_u + (margin - 1 - w @ raw_u) * w / square, w, b[0], margin

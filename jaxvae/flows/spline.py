@@ -11,6 +11,7 @@ from jaxtyping import Array
 from jaxvae._checks import expect_positive
 from jaxvae._typing import Latent
 from jaxvae.flows.autoregressive import Elementwise, Parameters
+from jaxvae.nn.activations import softplus
 
 _SMALLEST_BIN = 1e-3
 _SMALLEST_SLOPE = 1e-3
@@ -88,15 +89,17 @@ class RationalQuadraticSpline(Elementwise):
         x, y = self._knots(raw_widths), self._knots(raw_heights)
         # Such that every slope is 1 at 0.
         shifted = raw_slopes + np.log(np.expm1(1 - _SMALLEST_SLOPE))
-        slopes = jnp.pad(_SMALLEST_SLOPE + jax.nn.softplus(shifted), ((1, 1), (0, 0)), constant_values=1.0)
-        inner = (y if by_height else x)[1:-1]
-        index = jnp.sum(z >= inner, axis=0)[None]
+        slopes = jnp.pad(_SMALLEST_SLOPE + softplus(shifted), ((1, 1), (0, 0)), constant_values=1.0)
+        edges = y if by_height else x
+        # A mask and a sum cost less than a gather; the last bin takes its upper edge as well.
+        is_in = jnp.diff((z >= edges[:-1]).astype(z.dtype), axis=0, append=jnp.zeros((1, *z.shape))) < 0
 
-        def take(values: Array, offset: int = 0) -> Latent:
-            return jnp.take_along_axis(values, index + offset, axis=0)[0]
+        def take(values: Array) -> Latent:
+            return jnp.sum(jnp.where(is_in, values, 0), axis=0)
 
-        left, low = take(x), take(y)
-        return _Bin(left, low, take(x, 1) - left, take(y, 1) - low, take(slopes), take(slopes, 1))
+        left, low = take(x[:-1]), take(y[:-1])
+        width, height = take(x[1:]) - left, take(y[1:]) - low
+        return _Bin(left, low, width, height, take(slopes[:-1]), take(slopes[1:]))
 
     def _knots(self, raw: Array) -> Array:
         """`(N + 1, D)`, from -B to B."""

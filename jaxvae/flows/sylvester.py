@@ -11,6 +11,7 @@ from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expe
 from jaxvae._typing import Context, Key, Latent, Scalar
 from jaxvae.flows.amortized import Amortized
 from jaxvae.flows.base import Flow, implicit_inverse
+from jaxvae.flows.orthogonal import orthonormalize
 from jaxvae.flows.roots import find_roots
 
 BASES = ("orthogonal", "householder", "identity")
@@ -33,9 +34,8 @@ class Sylvester(Flow):
     which makes the map invertible (theorem 2). The inverse solves for one component of Q^T z after the
     other by bisection. Q, R, R~ and b come from the context. Three kinds of Q:
 
-    - `orthogonal`: any M orthonormal columns (section 3.2.1), from an unconstrained matrix by Cholesky's
-      QR decomposition, three times over with a shift in the first (Fukaya et al. 2020, algorithm 4.2,
-      arXiv:1809.11085), where the paper iterates.
+    - `orthogonal`: any M orthonormal columns (section 3.2.1), from an unconstrained matrix by
+      Gram-Schmidt, where the paper iterates.
     - `householder`: M = D, a product of reflections (section 3.2.2).
     - `identity`: M = D and Q = I; with the order reversed between steps it is the triangular flow
       (section 3.2.3).
@@ -123,7 +123,7 @@ class Sylvester(Flow):
         if self.directions is None:
             return None
         vectors = _normalize(self.directions(context).reshape(-1, self.latent_dim))
-        return _orthonormalize(vectors) if self.basis == "orthogonal" else vectors
+        return orthonormalize(vectors, self.latent_dim) if self.basis == "orthogonal" else vectors
 
     def _project(self, directions: Array | None, z: Latent) -> Float[Array, " M"]:
         """Q^T z."""
@@ -143,17 +143,6 @@ def _normalize(vectors: Float[Array, "N D"]) -> Float[Array, "N D"]:
     largest = jnp.max(jnp.abs(vectors), axis=1, keepdims=True)
     vectors = vectors / jnp.maximum(largest, jnp.finfo(vectors.dtype).tiny)
     return vectors / jnp.sqrt(jnp.sum(vectors**2, axis=1, keepdims=True) + jnp.finfo(vectors.dtype).tiny)
-
-
-def _orthonormalize(vectors: Float[Array, "M D"]) -> Float[Array, "M D"]:
-    """Rows that are orthonormal and span what these unit vectors do."""
-    identity = jnp.eye(len(vectors), dtype=vectors.dtype)
-    smallest = 10 * len(vectors) * jnp.finfo(vectors.dtype).eps
-    for shift in (smallest, 0.0, 0.0):
-        gram = vectors @ vectors.T + shift * identity
-        factor = jnp.linalg.cholesky(gram)
-        vectors = jax.scipy.linalg.solve_triangular(factor, vectors, lower=True)
-    return vectors
 
 
 def _reflect(directions: Float[Array, "H D"], z: Latent) -> Latent:
