@@ -1,4 +1,4 @@
-"""Throughput of the train step and of the evaluator, beside PyTorch where asked.
+"""Throughput of the train step, the evaluator and the flow's inverse, beside PyTorch where asked.
 
     python benchmarks/speed.py --peer torch --json
 
@@ -11,26 +11,26 @@ import importlib.metadata
 import json
 import pathlib
 import platform
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import tyro
+from cases import (
+    Case,
+    evaluate_case,
+    import_case,
+    inverse_case,
+    peak_case,
+    temporary_megabytes,
+    train_case,
+)
 
-from jaxvae import importance_log_likelihood, make_log_weight
-from jaxvae.build import build_dataset, build_training
+from jaxvae.build import build_dataset
 from jaxvae.config import Config
-from jaxvae.data import make_prepare
 from jaxvae.presets import load_preset
-from jaxvae.train import make_multi_step
-
-PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +39,17 @@ class Options:
 
     preset: str = "mnist-mean-field"
     """The model."""
-    kinds: tuple[Literal["train", "evaluate", "memory", "import"], ...] = (
+    kinds: tuple[Literal["train", "evaluate", "inverse", "memory", "import"], ...] = (
         "train",
         "evaluate",
+        "inverse",
         "memory",
         "import",
     )
-    """Train step, evaluator, the evaluator's memory as the samples grow, and the import."""
+    """Train step, evaluator, an autoregressive flow's inverse (whatever the preset), the evaluator's memory
+    as the samples grow, and the import."""
+    precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    """Of the train step and the evaluator."""
     batch_sizes: tuple[int, ...] = (128, 512)
     """Of the train step."""
     num_images: int = 100
@@ -66,133 +70,20 @@ class Options:
     """Print one JSON line and nothing else."""
 
 
-@dataclasses.dataclass
-class Case:
-    """One measured thing.
+def flow_sizes(config: Config) -> dict:
+    """What the peer has to know of the posterior's flow.
 
-    Args:
-        name: such as `train 128 bfloat16`.
-        run: one repeat; returns its seconds.
-        count: examples, or image-samples, in a repeat.
-        gigaflop: of matrix products in a repeat.
-        compile_seconds: nan for the peer.
+    Raises:
+        ValueError: if the flow is one that the peer does not have.
     """
-
-    name: str
-    run: Callable[[], float]
-    count: int
-    gigaflop: float
-    compile_seconds: float = float("nan")
-    rates: list[float] = dataclasses.field(default_factory=list)
-
-    def summary(self) -> dict:
-        """Median and spread of the rate, per second."""
-        median = statistics.median(self.rates)
-        return {
-            "rate": median,
-            "low": min(self.rates),
-            "high": max(self.rates),
-            "gigaflop_per_second": self.gigaflop * median / self.count,
-            "compile_seconds": self.compile_seconds,
-        }
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Seconds until the device is done."""
-    start = time.perf_counter()
-    jax.block_until_ready(run())
-    return time.perf_counter() - start
-
-
-def weights_of(module) -> int:
-    """Multiply-adds of one pass of one example through a dense network."""
-    return sum(
-        leaf.size for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)) if leaf.ndim == 2
-    )
-
-
-def train_case(config: Config, images, batch_size: int, precision: str, seconds: float) -> Case:
-    """The library's own train loop over the preset's data, many steps in one dispatch."""
-    config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
-    state, step = build_training(config, images.shape[1:])
-    prepare = make_prepare(config.data.binarization, training=True)
-    many = make_multi_step(step, batch_size=batch_size, block_size=config.block_size, prepare=prepare)
-    multi_step = eqx.filter_jit(many, donate="all-except-first")
-    work, holder = (images, None, jnp.asarray(1, jnp.int32)), [state]
-    forward = weights_of(state.model)
-    first = weights_of(state.model.posterior.encoder.mlp.layers[0])
-    start = time.perf_counter()
-    compiled = multi_step.lower(work, state).compile()
-    compile_seconds = time.perf_counter() - start
-
-    def advance(num_blocks: int):
-        holder[0], total, _ = compiled((images, None, jnp.asarray(num_blocks, jnp.int32)), holder[0])
-        return total
-
-    timed(lambda: advance(1))
-    num_blocks = max(1, round(seconds / timed(lambda: advance(1))))
-    num_steps = num_blocks * config.block_size
-    # The backward pass has two products for each of the forward pass, less the gradient of the pixels.
-    gigaflop = num_steps * batch_size * 2 * (3 * forward - first) / 1e9
-    return Case(
-        f"train {batch_size} {precision}",
-        lambda: timed(lambda: advance(num_blocks)),
-        num_steps * batch_size,
-        gigaflop,
-        compile_seconds,
-    )
-
-
-def make_evaluate(config: Config, images, num_samples: int, chunk_size: int):
-    """The evaluator of one batch of images, compiled, with its arguments."""
-    state, _ = build_training(config, images.shape[1:])
-
-    def estimate(model, key, x):
-        weight = make_log_weight(model, x)
-        return importance_log_likelihood(weight, key, num_samples=num_samples, chunk_size=chunk_size).log_p
-
-    batched = eqx.filter_jit(eqx.filter_vmap(estimate, in_axes=(None, 0, 0)))
-    keys = jax.random.split(jax.random.key(0), len(images))
-    arguments = (state.model, keys, images.astype(jnp.float32))
-    return batched.lower(*arguments).compile(), arguments
-
-
-def evaluate_case(config: Config, images, precision: str, num_samples: int, chunk_size: int) -> Case:
-    """The importance-sampling evaluator."""
-    config = dataclasses.replace(config, precision=precision)
-    start = time.perf_counter()
-    compiled, arguments = make_evaluate(config, images, num_samples, chunk_size)
-    compile_seconds = time.perf_counter() - start
-    model = arguments[0]
-    timed(lambda: compiled(*arguments))
-    count = len(images) * num_samples
-    work = count * weights_of(model.likelihood) + len(images) * weights_of(model.posterior)
-    return Case(
-        f"evaluate {len(images)} x {num_samples} by {chunk_size} {precision}",
-        lambda: timed(lambda: compiled(*arguments)),
-        count,
-        2 * work / 1e9,
-        compile_seconds,
-    )
-
-
-def peak_case(rows: int = 2048) -> Case:
-    """The measured peak: the library's products at a size that suits any machine, in float32."""
-    a = jax.random.normal(jax.random.key(0), (rows, rows))
-
-    @jax.jit
-    def multiply(a):
-        return jax.lax.fori_loop(0, 8, lambda _, x: (x @ a) / rows, a)
-
-    timed(lambda: multiply(a))
-    return Case("matrix peak float32", lambda: timed(lambda: multiply(a)), 8, 8 * 2 * rows**3 / 1e9)
-
-
-def import_case(code: str) -> Case:
-    """A fresh interpreter that imports."""
-    command = [sys.executable, "-c", code]
-    subprocess.run(command, check=True)
-    return Case(code, lambda: timed(lambda: subprocess.run(command, check=True)), 1, 0.0)
+    flow, asked = config.posterior, set(config.posterior.options())
+    if config.prior.flow != "none" or flow.flow not in ("none", "iaf") or asked - {"num_flows", "widths"}:
+        raise ValueError("Expected a flow that the PyTorch peer has (plain iaf, posterior); got another.")
+    return {
+        "num_flows": (flow.num_flows or 2) if flow.flow == "iaf" else 0,
+        "flow_widths": flow.widths or (512, 512),
+        "context_dim": flow.context_dim or config.model.latent_dim,
+    }
 
 
 class Peer:
@@ -200,7 +91,12 @@ class Peer:
 
     def __init__(self, config: Config):
         script = pathlib.Path(__file__).with_name("torch_peer.py")
-        self._sizes = [config.model.latent_dim, config.encoder.widths, config.decoder.widths]
+        self._sizes = {
+            "latent_dim": config.model.latent_dim,
+            "encoder_widths": config.encoder.widths,
+            "decoder_widths": config.decoder.widths,
+            **flow_sizes(config),
+        }
         self._process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -266,7 +162,7 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
         found[f"train {batch}, best against best"] = best("train", str(batch)) / best(
             "torch", "train", str(batch)
         )
-    for precision in PRECISIONS:
+    for precision in options.precisions:
         ours, theirs = (("evaluate", precision), ("torch", "evaluate", precision))
         found[f"evaluate {precision}, both chunked"] = best(*ours) / best(*theirs, without=whole)
     in_one = best("torch", "evaluate", "by", str(options.num_samples), "float32")
@@ -275,6 +171,7 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
         (r["gigaflop_per_second"] for n, r in results.items() if n.startswith("evaluate") and "float32" in n),
         default=float("nan"),
     ) / results.get("matrix peak float32", {}).get("gigaflop_per_second", float("nan"))
+    found["inverse, parallel against sequential"] = best("parallel") / best("sequential")
     slow, fast = (best("import", word) for word in ("jaxvae", "jax,"))
     found["import, times that of jax, equinox and distrax"] = fast / slow
     return {name: value for name, value in found.items() if value == value}
@@ -307,7 +204,9 @@ def processor() -> str:
 def our_cases(config: Config, images, options: Options) -> list[Case]:
     """The library's side."""
     cases, some = [], images[: options.num_images]
-    for precision in PRECISIONS:
+    if "inverse" in options.kinds:
+        cases += [inverse_case(solver) for solver in ("parallel", "sequential")]
+    for precision in options.precisions:
         if "train" in options.kinds:
             cases += [train_case(config, images, b, precision, options.seconds) for b in options.batch_sizes]
         if "evaluate" in options.kinds:
@@ -322,12 +221,6 @@ def take_turns(cases: list[Case], repeats: int) -> dict[str, dict]:
         for case in cases:
             case.rates.append(case.count / case.run())
     return {case.name: case.summary() for case in cases}
-
-
-def temporary_megabytes(config: Config, images, num_samples: int, chunk_size: int) -> float:
-    """What the compiled evaluator needs beside its arguments and its result."""
-    compiled, _ = make_evaluate(config, images, num_samples, chunk_size)
-    return compiled.compiled.memory_analysis().temp_size_in_bytes / 1e6
 
 
 def measure(options: Options) -> dict:

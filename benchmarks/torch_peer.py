@@ -24,26 +24,75 @@ def stack(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
 
 
-class VAE(nn.Module):
-    """Gaussian posterior, standard normal prior, Bernoulli likelihood."""
+class MADE(nn.Module):
+    """A masked network: a latent and a context, which enters every layer, to two numbers for each element."""
 
-    def __init__(self, latent_dim: int, encoder_widths: list[int], decoder_widths: list[int]):
+    def __init__(self, latent_dim: int, widths: list[int], context_dim: int):
         super().__init__()
-        self.encoder = stack(PIXELS, *encoder_widths, 2 * latent_dim)
-        self.decoder = stack(latent_dim, *decoder_widths, PIXELS)
+        sizes = [latent_dim, *widths, 2 * latent_dim]
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        self.contexts = nn.ModuleList(nn.Linear(context_dim, o, bias=False) for o in sizes[1:])
+        places = torch.arange(1, latent_dim + 1)
+        degrees = [places, *(torch.linspace(0, latent_dim - 1, width).round() for width in widths)]
+        for i, (below, above) in enumerate(zip(degrees[:-1], degrees[1:], strict=True)):
+            self.register_buffer(f"mask_{i}", (above[:, None] >= below).float())
+        self.register_buffer(f"mask_{len(widths)}", (places[:, None] > degrees[-1]).float().repeat(2, 1))
 
-    def posterior(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Location and scale of q(z | x)."""
-        loc, raw_scale = self.encoder(x).float().chunk(2, -1)
-        return loc, F.softplus(raw_scale)
+    def masked(self) -> list[torch.Tensor]:
+        """The weights of the layers, masked."""
+        return [layer.weight * self.get_buffer(f"mask_{i}") for i, layer in enumerate(self.layers)]
+
+    def offsets(self, context: torch.Tensor) -> list[torch.Tensor]:
+        """What the context and the biases add to each layer."""
+        pairs = zip(self.layers, self.contexts, strict=True)
+        return [F.linear(context, part.weight, layer.bias) for layer, part in pairs]
+
+
+def transform(z: torch.Tensor, flow: list, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gated steps, each of masked weights and offsets, the latent reversed in between: z and log |det|."""
+    log_det = z.new_zeros(z.shape[:-1])
+    for step, (weights, offsets) in enumerate(flow):
+        z = z.flip(-1) if step else z
+        hidden = z.to(dtype)
+        for i, (weight, offset) in enumerate(zip(weights, offsets, strict=True)):
+            hidden = F.linear(hidden.relu_() if i else hidden, weight).add_(offset)
+        m, s = hidden.float().chunk(2, -1)
+        z = torch.lerp(m, z, torch.sigmoid(s + 2))
+        log_det = log_det + F.logsigmoid(s + 2).sum(-1)
+    return z, log_det
+
+
+class VAE(nn.Module):
+    """Gaussian posterior, with gated IAF steps or none, standard normal prior, Bernoulli likelihood."""
+
+    def __init__(
+        self,
+        latent_dim: int,
+        encoder_widths: list[int],
+        decoder_widths: list[int],
+        num_flows: int,
+        flow_widths: list[int],
+        context_dim: int,
+    ):
+        super().__init__()
+        self.sizes = (latent_dim, latent_dim, context_dim if num_flows else 0)
+        self.encoder = stack(PIXELS, *encoder_widths, sum(self.sizes))
+        self.decoder = stack(latent_dim, *decoder_widths, PIXELS)
+        self.flow = nn.ModuleList(MADE(latent_dim, flow_widths, context_dim) for _ in range(num_flows))
+
+    def posterior(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Location, scale and context of q(z | x)."""
+        loc, raw_scale, context = self.encoder(x).float().split(self.sizes, -1)
+        return loc, F.softplus(raw_scale), context
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """Minus the one-sample ELBO, averaged over the batch."""
-        loc, scale = self.posterior(x)
+        loc, scale, context = self.posterior(x)
         eps = torch.randn_like(loc)
-        z = loc + scale * eps
+        flow = [(made.masked(), made.offsets(context)) for made in self.flow]
+        z, log_det = transform(loc + scale * eps, flow, torch.float32)
         nll = F.binary_cross_entropy_with_logits(self.decoder(z).float(), x, reduction="sum")
-        return (nll + (0.5 * (z * z - eps * eps) - scale.log()).sum()) / len(x)
+        return (nll + (0.5 * (z * z - eps * eps) - scale.log()).sum() - log_det.sum()) / len(x)
 
 
 def make_train(model: VAE, device: str, batch_size: int, num_steps: int, compiled: str, precision: str):
@@ -77,12 +126,12 @@ def make_evaluate(
     dtype = getattr(torch, precision)
     decoder = copy.deepcopy(model.decoder).to(dtype)
 
-    def log_weight(loc: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    def log_weight(loc: torch.Tensor, scale: torch.Tensor, flow: list) -> torch.Tensor:
         eps = torch.randn(chunk, *loc.shape, device=device)
-        z = loc + scale * eps
+        z, log_det = transform(loc + scale * eps, flow, dtype)
         logits = decoder(z.to(dtype)).float()
         nll = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
-        return (0.5 * (eps * eps - z * z) + scale.log()).sum(-1) - nll
+        return (0.5 * (eps * eps - z * z) + scale.log()).sum(-1) - nll + log_det
 
     if compiled != "eager":
         log_weight = torch.compile(
@@ -91,8 +140,12 @@ def make_evaluate(
 
     def run() -> None:
         with torch.inference_mode():
-            loc, scale = model.posterior(x)
-            parts = [log_weight(loc, scale).logsumexp(0) for _ in range(num_samples // chunk)]
+            loc, scale, context = model.posterior(x)
+            flow = [
+                tuple([a.to(dtype) for a in part] for part in (made.masked(), made.offsets(context)))
+                for made in model.flow
+            ]
+            parts = [log_weight(loc, scale, flow).logsumexp(0) for _ in range(num_samples // chunk)]
             torch.stack(parts).logsumexp(0).sub(math.log(num_samples)).sum().item()
 
     return run
@@ -105,7 +158,7 @@ def make(case: str):
     kind, sizes = options.pop("kind"), options.pop("sizes")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    run = {"train": make_train, "evaluate": make_evaluate}[kind](VAE(*sizes).to(device), device, **options)
+    run = {"train": make_train, "evaluate": make_evaluate}[kind](VAE(**sizes).to(device), device, **options)
     run()
     return run
 
