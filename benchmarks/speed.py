@@ -56,7 +56,7 @@ class Options:
     """That the evaluator scores at a time."""
     num_samples: int = 1000
     """Per image."""
-    chunk_sizes: tuple[int, ...] = (20, 40)
+    chunk_sizes: tuple[int, ...] = (10, 20, 40)
     """Samples of an image at a time in our evaluator."""
     peer_chunk_sizes: tuple[int, ...] = (10, 20, 50)
     """The same in the peer's; its best counts."""

@@ -13,12 +13,19 @@ from jaxvae._typing import Context, Key, Latent
 from jaxvae.nn.product import product
 from jaxvae.nn.weight_norm import WeightNorm
 
+# Of rows, on a CPU: more of them skip more of the zeros, and copy more.
+_NUM_BLOCKS = 4
+
 
 class MaskedLinear(eqx.Module):
     """An affine map `(mask * W) x + U c + b` of an input and a context.
 
+    On a CPU the product is made in blocks of rows, each with the columns up to the last that its mask
+    leaves: the masks of MADE are staircases, and so 3/8 of the work falls away, in the gradient as well.
+
     Args:
-        mask: bool `(out, in)`, true where an output may depend on an input.
+        mask: bool `(rows, in)`, true where an output may depend on an input.
+        repeats: out / rows; the outputs are so many runs of rows with the same mask.
         context_dim: F, the size of the context; 0 for none.
         gain: the initial standard deviation of the outputs, for inputs and context of deviation 1: each
             row of the weights counts the inputs that its mask leaves.
@@ -32,12 +39,15 @@ class MaskedLinear(eqx.Module):
     bias: Float[Array, " out"] | None
     norm: WeightNorm | None
     mask: Bool[Array, "out in"]
+    blocks: tuple[tuple[int, int, int], ...] = eqx.field(static=True)
+    repeats: int = eqx.field(static=True)
     dtype: jnp.dtype = eqx.field(static=True)
 
     def __init__(
         self,
-        mask: Bool[np.ndarray, "out in"],
+        mask: Bool[np.ndarray, "rows in"],
         *,
+        repeats: int = 1,
         context_dim: int = 0,
         gain: float = 1.0,
         weight_norm: bool = False,
@@ -45,6 +55,8 @@ class MaskedLinear(eqx.Module):
         key: Key,
     ):
         expect_choice("dtype", jnp.dtype(dtype).name, ["float32", "bfloat16"])
+        self.blocks, self.repeats = _row_blocks(mask), repeats
+        mask = np.tile(mask, (repeats, 1))
         self.mask = jnp.asarray(mask)
         self.dtype = jnp.dtype(dtype)
         weight_key, context_key = jax.random.split(key)
@@ -61,12 +73,27 @@ class MaskedLinear(eqx.Module):
 
     def __call__(self, x: Float[Array, " in"], context: Context | None = None) -> Float[Array, " out"]:
         """Maps one example; `vmap` it for a batch. A layer without context weights ignores the context."""
-        y = product(jnp.where(self.mask, self.weight, 0), x, self.dtype)
+        y = self._masked_product(x)
         if self.context_weight is not None and context is not None:
             y = y + product(self.context_weight, context, self.dtype)
         if self.norm is not None:
             return self.norm(y, self._norms())
         return y if self.bias is None else y + self.bias
+
+    def _masked_product(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        weight = jnp.where(self.mask, self.weight, 0)
+        if len(self.blocks) == 1 or jax.default_backend() != "cpu":
+            return product(weight, x, self.dtype)
+        runs = weight.reshape(self.repeats, -1, len(x))
+        parts = []
+        for start, stop, used in self.blocks:
+            block, some = runs[:, start:stop, :used].reshape(-1, used), x[:used]
+            # In float32 with x first: `vmap` then leaves the examples' axes in front, so that concatenating
+            # the blocks, and taking some columns of them in the next layer, copies whole runs of numbers.
+            is_low = self.dtype == jnp.bfloat16
+            part = product(block, some, self.dtype) if is_low else some @ block.T
+            parts.append(part.reshape(self.repeats, -1))
+        return jnp.concatenate(parts, axis=1).ravel()
 
     def _norms(self) -> Float[Array, " out"]:
         """Of the weights that the mask leaves and the context's; 1 for an output that has none."""
@@ -138,13 +165,13 @@ class MADE(eqx.Module):
         self.residual, self.activation = residual, activation
         degrees_key, key = jax.random.split(key)
         masks = _make_masks(self.order, widths, degrees, context_dim > 0, residual, degrees_key)
-        masks[-1] = np.tile(masks[-1], (num_outputs, 1))
         # ReLU's scale for the hidden layers; a last layer that starts small starts the flow near a
         # map that is the same everywhere.
         gains = [2**0.5] * len(widths) + [0.1]
         self.layers = tuple(
             MaskedLinear(
                 mask,
+                repeats=num_outputs if i == len(widths) else 1,
                 context_dim=context_dim if i == 0 or context_layers == "every" else 0,
                 gain=gain,
                 weight_norm=weight_norm,
@@ -180,6 +207,19 @@ def expect_context(context: Context | None, context_dim: int) -> None:
         wanted = f"to have shape ({context_dim},)" if context_dim else "to be None: none was asked for"
         raise expected("the context", wanted, None if context is None else context.shape)
     expect_shape("the context", context.shape, (context_dim,))
+
+
+def _row_blocks(mask: Bool[np.ndarray, "rows in"]) -> tuple[tuple[int, int, int], ...]:
+    """Blocks of rows from `start` to `stop`, with the columns `used`: beyond them all is masked."""
+    rows, columns = mask.shape
+    edges = np.linspace(0, rows, min(_NUM_BLOCKS, rows) + 1).astype(int).tolist()
+    used = [
+        int(np.max(np.nonzero(mask[start:stop])[1], initial=0)) + 1
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    blocks = tuple(zip(edges[:-1], edges[1:], used, strict=True))
+    work = sum((stop - start) * used for start, stop, used in blocks)
+    return blocks if work < 0.9 * rows * columns else ((0, rows, columns),)
 
 
 def _make_masks(
