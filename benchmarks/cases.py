@@ -59,16 +59,17 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def weights_of(module) -> int:
-    """Multiply-adds of one pass of one example through dense layers; masked weights count like others."""
-    return sum(
-        leaf.size for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)) if leaf.ndim == 2
-    )
+    """Multiply-adds of one pass of one example through dense layers; of masked ones, what the mask leaves."""
+    nodes = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, MaskedLinear))
+    masked = [node for node in nodes if isinstance(node, MaskedLinear)]
+    dense = sum(node.size for node in nodes if eqx.is_inexact_array(node) and node.ndim == 2)
+    return dense + sum(int(layer.mask.sum()) + weights_of(layer.context_weight) for layer in masked)
 
 
 def context_weights_of(module) -> int:
     """Those of them that multiply a context, which is the same for every sample of an image."""
-    layers = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, MaskedLinear))
-    return sum(weights_of(layer.context_weight) for layer in layers if isinstance(layer, MaskedLinear))
+    nodes = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, MaskedLinear))
+    return sum(weights_of(node.context_weight) for node in nodes if isinstance(node, MaskedLinear))
 
 
 def train_case(config: Config, images, batch_size: int, precision: str, seconds: float) -> Case:
