@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxvae import writers
 from jaxvae._checks import expect_choice, expect_in_range, expect_shape, expected
-from jaxvae.build import build_evaluator, build_optimizer, build_training, make_key
+from jaxvae.build import build_evaluator, build_model, build_optimizer, build_training, make_key
 from jaxvae.config import Config, from_dict, to_dict
 from jaxvae.data import Dataset, make_prepare
 from jaxvae.evaluate import Evaluation
@@ -102,9 +102,10 @@ def create_run(
 
     Raises:
         ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable; if
-            there are fewer images than a batch; if the optimiser cannot be built.
+            there are fewer images than a batch; if the model or the optimiser cannot be built.
     """
     build_optimizer(config)
+    build_model(config, dataset.image_shape, make_key(config, "model"))
     expect_in_range("--batch-size", config.batch_size, 1, len(dataset.train.images) + 1)
     if directory.exists() and not overwrite:
         raise expected(

@@ -210,7 +210,11 @@ def long_run(idx_directory):
 STOPS = {
     signal.SIGKILL: ("checkpoints/1500", []),
     signal.SIGINT: ("metrics.jsonl", ["--data.binarization", "dynamic", "--optimizer.ema-decay", "0.9"]),
-    signal.SIGTERM: ("metrics.jsonl", []),
+    signal.SIGTERM: (
+        "metrics.jsonl",
+        ["--posterior.flow", "iaf", "--posterior.widths", "8", "--posterior.weight-norm", "True"]
+        + ["--prior.flow", "iaf", "--prior.widths", "8"],
+    ),
 }
 
 
@@ -392,6 +396,20 @@ BAD = {
     "a seed beyond all": (
         ["sample", "{run}", "--seed", "99999999999999999999"],
         r"Expected --seed to be at least 0",
+    ),
+    "a flow that is none": (["train", "--posterior.flow", "iff"], r".*--posterior.flow.*iff"),
+    "zero flows": (
+        ["train", "--posterior.flow", "iaf", "--posterior.num-flows", "0"],
+        r"Expected --posterior.num-flows to be positive; got 0\.",
+    ),
+    "an option of a flow that is not there": (
+        ["train", "--prior.num-flows", "2"],
+        r"Expected the flow that --prior.num-flows is for to be one of iaf, .*; got 'none'\.",
+    ),
+    "a flow too narrow, over a run that exists": (
+        ["train", *SMALL, "--data-dir", "{idx}", "--run-dir", "{run}", "--overwrite"]
+        + ["--posterior.flow", "iaf", "--posterior.widths", "1"],
+        r"Expected widths \(1,\) and their degrees to leave every output .* an input; got none for place 1",
     ),
     "an option that is no number": (["train", "--steps", "abc"], r".*--steps.*abc"),
     "a split that is none": (["evaluate", "{run}", "--split", "tset"], r".*tset"),

@@ -1,8 +1,13 @@
 import pathlib
 import re
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
+import optax
 import pytest
+
+import jaxvae
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
@@ -12,13 +17,36 @@ def python_blocks():
 
 
 def test_the_functional_example_runs_and_learns():
-    (example, *_) = python_blocks()
+    example, *_ = python_blocks()
     names = {}
     exec(compile(example, "README.md", "exec"), names)
     assert names["state"].step == 300
     assert 80 < names["loss"] < 160
     assert jnp.isfinite(names["estimate"].log_p)
     assert names["estimate"].standard_error > 0
+
+
+def test_the_flow_examples_run_and_their_loss_trains():
+    _, *examples = python_blocks()
+    names = {}
+    exec(compile("\n".join(examples), "README.md", "exec"), names)
+    assert jnp.abs(names["q"].log_prob(names["z"]) - names["log_q"]).max() < 1e-3
+    net = eqx.nn.MLP(784, 48, 50, 1, key=jax.random.key(2))
+    decoder = jaxvae.decoders.DenseDecoder(20, (1, 28, 28), (50,), key=jax.random.key(3))
+    model = jaxvae.VAE(
+        names["FlowPosterior"](net, names["flow"]),
+        jaxvae.priors.StandardNormal(20),
+        jaxvae.likelihoods.Likelihood(decoder, jaxvae.likelihoods.Bernoulli),
+    )
+    optimizer = optax.adam(1e-3)
+    step = jaxvae.make_train_step(names["half_kl_loss"], optimizer)
+    state = jaxvae.init_state(model, optimizer, jax.random.key(4))
+    images = jax.random.bernoulli(jax.random.key(5), 0.2, (16, 1, 28, 28)).astype(jnp.float32)
+    losses = []
+    for _ in range(20):
+        state, loss = step(state, images)
+        losses.append(loss)
+    assert losses[-1] < losses[0] - 50
 
 
 @pytest.mark.parametrize("name", re.findall(r"\]\(([^)h#][^)]*)\)", README.read_text()))

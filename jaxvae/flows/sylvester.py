@@ -43,7 +43,7 @@ class Sylvester(Flow):
     Args:
         latent_dim: D.
         basis: `orthogonal`, `householder` or `identity`.
-        num_vectors: M, for `orthogonal` alone.
+        num_vectors: M, for `orthogonal` alone; 16, or D where that is less, where None.
         num_reflections: for `householder` alone.
         context_dim: F, the size of the context; 0 for free parameters.
         dtype: of the operands of the matrix product.
@@ -64,7 +64,7 @@ class Sylvester(Flow):
         latent_dim: int,
         *,
         basis: str,
-        num_vectors: int = 16,
+        num_vectors: int | None = None,
         num_reflections: int = 8,
         context_dim: int = 0,
         dtype=jnp.float32,
@@ -73,8 +73,9 @@ class Sylvester(Flow):
         expect_choice("basis", basis, BASES)
         expect_positive("latent_dim", latent_dim)
         expect_positive("num_reflections", num_reflections)
-        if basis == "orthogonal":
-            expect_in_range("num_vectors", num_vectors, 1, latent_dim + 1)
+        if num_vectors is None:
+            num_vectors = min(16, latent_dim)
+        expect_in_range("num_vectors", num_vectors, 1, latent_dim + 1)
         self.basis, self.latent_dim = basis, latent_dim
         self.rank = num_vectors if basis == "orthogonal" else latent_dim
         num_directions = {"orthogonal": num_vectors, "householder": num_reflections, "identity": 0}[basis]
