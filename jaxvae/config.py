@@ -107,6 +107,8 @@ class FlowConfig:
     def check(self, name: str) -> None:
         """Raises `ValueError` on an option that the flow does not take, or a bad count."""
         expect_choice(f"--{name}.flow", self.flow, typing.get_args(FlowName))
+        if self.activation is not None:
+            expect_choice(f"--{name}.activation", self.activation, typing.get_args(Activation))
         for option, value in self.options().items():
             flag = f"--{name}.{option.replace('_', '-')}"
             takers = [flow for flow, names in _FLOW_OPTIONS.items() if option in ("num_flows", *names)]
@@ -258,6 +260,19 @@ class Config:
                 "(a binarization, or --model.likelihood grey-bernoulli to insist)",
                 "--data.binarization none",
             )
+
+
+def follow_flows(config: Config, wanted: Config) -> Config:
+    """`config` with the flows of `wanted`, and without the options of those that they replace."""
+
+    def follow(part: Any, wanted_part: Any) -> Any:
+        return part if part.flow == wanted_part.flow else type(part)(flow=wanted_part.flow)
+
+    return dataclasses.replace(
+        config,
+        posterior=follow(config.posterior, wanted.posterior),
+        prior=follow(config.prior, wanted.prior),
+    )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The command line, in subprocesses and from an empty directory."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -13,12 +14,14 @@ import tempfile
 import time
 
 import equinox as eqx
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxvae import load_run
 from jaxvae.cli import main
+from jaxvae.config import PosteriorConfig
 from jaxvae.writers import load_records
 from tests.helpers import assert_trees_equal
 
@@ -356,6 +359,37 @@ def test_training_images_of_a_dynamic_run_are_scored_as_binary_ones(idx_director
         for split in ("train", "validation")
     ]
     assert abs(elbos[0] - elbos[1]) < 3
+
+
+def test_another_flow_than_the_preset_s_leaves_its_options_behind(idx_directory, tmp_path, capsys):
+    arguments = ["mnist-iaf", "--data-dir", idx_directory, "--steps", 2, *SMALL]
+    assert (
+        run_main(capsys, "train", *arguments, "--posterior.flow", "none", "--run-dir", tmp_path / "a")[0] == 0
+    )
+    assert load_run(tmp_path / "a").config.posterior == PosteriorConfig()
+    planar = ["--posterior.flow", "planar", "--posterior.num-flows", 3, "--run-dir", tmp_path / "b"]
+    assert run_main(capsys, "train", *arguments, *planar)[0] == 0
+    assert load_run(tmp_path / "b").config.posterior == PosteriorConfig(flow="planar", num_flows=3)
+
+
+def test_a_run_with_random_degrees_is_scored_alike_from_any_seed_s_template(idx_directory, tmp_path, capsys):
+    flow = ["--posterior.flow", "iaf", "--posterior.degrees", "random", "--posterior.widths", 40]
+    arguments = ["--data-dir", idx_directory, "--steps", 2, *SMALL, *flow, "--run-dir", tmp_path / "run"]
+    assert run_main(capsys, "train", *arguments)[0] == 0
+    run = load_run(tmp_path / "run")
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, seed=1))
+    one, two = (jax.tree.leaves(r.load_model(), is_leaf=eqx.is_array) for r in (run, other))
+    assert [leaf.tolist() for leaf in one if eqx.is_array(leaf)] == [
+        leaf.tolist() for leaf in two if eqx.is_array(leaf)
+    ]
+    assert jax.tree.structure(run.load_model()) == jax.tree.structure(other.load_model())
+
+
+def test_a_config_from_before_there_were_flows_still_loads(finished, tmp_path):
+    content = json.loads((finished[0] / "runs" / "mnist-mean-field-1" / "config.json").read_text())
+    assert content["config"].pop("posterior")["flow"] == content["config"].pop("prior")["flow"] == "none"
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert load_run(tmp_path).config == load_run(finished[0] / "runs" / "mnist-mean-field-1").config
 
 
 BAD = {

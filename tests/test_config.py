@@ -73,6 +73,10 @@ BAD = {
         lambda: Config(posterior=PosteriorConfig(flow="iaff")),
         r"Expected --posterior.flow to be one of iaf, .*; got 'iaff' \(near: iaf",
     ),
+    "activation of a flow": (
+        lambda: Config(posterior=PosteriorConfig(flow="iaf", activation="rleu")),
+        r"Expected --posterior.activation to be one of .*; got 'rleu' \(near: relu\)\.",
+    ),
     "zero flows": (
         lambda: Config(prior=PriorConfig(flow="iaf", num_flows=0)),
         r"Expected --prior.num-flows to be positive; got 0\.",

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvae._checks import expect_choice
 from jaxvae._typing import Context, Key
 from jaxvae.nn.masked import expect_context
 from jaxvae.nn.product import product
@@ -13,7 +14,7 @@ from jaxvae.nn.product import product
 class Amortized(eqx.Module):
     """Parameters that are affine in the context, or free where there is none.
 
-    van den Berg et al. 2018, section 4, arXiv:1803.05649.
+    van den Berg et al. 2018, arXiv:1803.05649, "amortizing flow parameters".
 
     Args:
         size: how many.
@@ -30,6 +31,7 @@ class Amortized(eqx.Module):
     dtype: jnp.dtype = eqx.field(static=True)
 
     def __init__(self, size: int, *, context_dim: int, scale: float, dtype=jnp.float32, key: Key):
+        expect_choice("dtype", jnp.dtype(dtype).name, ["float32", "bfloat16"])
         bias_key, weight_key = jax.random.split(key)
         self.context_dim, self.dtype = context_dim, jnp.dtype(dtype)
         self.bias = scale * jax.random.normal(bias_key, (size,))

@@ -1,6 +1,7 @@
 """Autoregressive flows: z'_i = t(z_i; p_i(z_<i, context)), with the parameters p from a MADE."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -37,8 +38,8 @@ class Autoregressive(Flow):
     """An elementwise map whose parameters come from the elements before it in the order.
 
     The Jacobian is triangular, so log |det| = sum_i log t'(z_i): one pass of the MADE gives both
-    (Kingma et al. 2016, eq. 9-12, arXiv:1606.04934). The inverse is exact in two ways: `sequential`, one
-    element after the other, D passes; or `parallel`, all elements at once until none moves by more than
+    (Kingma et al. 2016, section 3, arXiv:1606.04934). There are two inverses: `sequential`, one element
+    after the other, D passes; and `parallel`, all elements at once until none moves by more than
     `tolerance`, which is exact after D sweeps at the latest and near it after few (Song et al. 2021,
     algorithm 1, arXiv:2002.03629).
 
@@ -46,29 +47,31 @@ class Autoregressive(Flow):
         made: gives `elementwise.num_parameters` outputs for each input.
         elementwise: t.
         inverse: `parallel` or `sequential`.
-        tolerance: of the parallel inverse, relative to 1 + |z|.
+        tolerance: of the last sweep's change, relative to 1 + |z|; ten units of rounding where None.
 
     Raises:
         ValueError: if `inverse` is unknown or the tolerance is not positive.
     """
 
+    has_inverse: ClassVar[bool] = True
     made: MADE
     elementwise: Elementwise
     inverse: str = eqx.field(static=True)
-    tolerance: float = eqx.field(static=True)
+    tolerance: float | None = eqx.field(static=True)
 
     def __init__(
-        self, made: MADE, elementwise: Elementwise, *, inverse: str = "parallel", tolerance: float = 1e-6
+        self,
+        made: MADE,
+        elementwise: Elementwise,
+        *,
+        inverse: str = "parallel",
+        tolerance: float | None = None,
     ):
         expect_choice("inverse", inverse, ["parallel", "sequential"])
-        expect_positive("tolerance", tolerance)
+        if tolerance is not None:
+            expect_positive("tolerance", tolerance)
         self.made, self.elementwise = made, elementwise
         self.inverse, self.tolerance = inverse, tolerance
-
-    @property
-    def has_inverse(self) -> bool:
-        """True."""
-        return True
 
     def forward_and_log_det(self, z: Latent, context: Context | None = None) -> tuple[Latent, Scalar]:
         """One pass of the MADE."""
@@ -92,9 +95,11 @@ class Autoregressive(Flow):
         return found
 
     def _parallel(self, z: Latent, context: Context | None) -> Latent:
+        tolerance = 10 * jnp.finfo(z.dtype).eps if self.tolerance is None else self.tolerance
+
         def moves(carry: tuple[Latent, Scalar, Scalar]) -> Array:
             _, change, sweeps = carry
-            return (change > self.tolerance) & (sweeps < len(z))
+            return (change > tolerance) & (sweeps < len(z))
 
         def sweep(carry: tuple[Latent, Scalar, Scalar]) -> tuple[Latent, Scalar, Scalar]:
             found, _, sweeps = carry

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import distrax
 import equinox as eqx
@@ -9,22 +10,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxvae._checks import expect_shape, expected
+from jaxvae._checks import expected
 from jaxvae._typing import Context, Latent, Scalar
-from jaxvae.flows.orthogonal import solve_linear
+from jaxvae.flows.orthogonal import invert
 
 
 class Flow(eqx.Module):
     """An invertible map of one latent `(D,)`, which a context `(F,)` may shape.
 
-    A flow has `forward_and_log_det`. One that can be inverted sets `has_inverse` and has
-    `inverse_and_log_det` as well.
+    A flow says whether it can be inverted, `has_inverse`; one that cannot inherits an
+    `inverse_and_log_det` that refuses.
     """
 
-    @property
-    def has_inverse(self) -> bool:
-        """Whether `inverse_and_log_det` is there."""
-        return False
+    has_inverse: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def forward_and_log_det(self, z: Latent, context: Context | None = None) -> tuple[Latent, Scalar]:
@@ -46,6 +44,8 @@ class Flow(eqx.Module):
 
 class Chain(Flow):
     """Flows one after the other, the first in the tuple first (`distrax.Chain` has its last first).
+
+    All of them are given the same context.
 
     Args:
         flows: at least one.
@@ -86,13 +86,10 @@ class Chain(Flow):
 class Reverse(Flow):
     """The latent back to front, so that what came last in an autoregressive step comes first in the next.
 
-    Kingma et al. 2016, section 3, arXiv:1606.04934.
+    Kingma et al. 2016, section 3, arXiv:1606.04934. It is its own inverse.
     """
 
-    @property
-    def has_inverse(self) -> bool:
-        """True: it is its own."""
-        return True
+    has_inverse: ClassVar[bool] = True
 
     def forward_and_log_det(self, z: Latent, context: Context | None = None) -> tuple[Latent, Scalar]:
         """The reversed latent, and 0."""
@@ -108,8 +105,8 @@ def implicit_inverse(
 ) -> tuple[Latent, Scalar]:
     """The inverse by a solver that needs no gradient, differentiable by the implicit function theorem.
 
-    The derivative of f^-1 is the inverse of f's Jacobian: one `jax.jacobian` and one linear solve, in
-    forward and in reverse mode, for z, the context and the parameters alike.
+    The derivative of f^-1 is the inverse of f's Jacobian, in forward and in reverse mode, for z, the
+    context and the parameters alike. Only a gradient pays for it.
 
     Args:
         flow: whose `forward_and_log_det` defines the map.
@@ -125,7 +122,8 @@ def implicit_inverse(
         return flow.forward_and_log_det(candidate, context)[0] - z
 
     def tangent_solve(linear: Callable[[Latent], Latent], right: Latent) -> Latent:
-        return solve_linear(jax.jacobian(linear)(right), right)
+        # Where the Jacobian is taken does not matter; away from `right`, the solution is linear in it.
+        return invert(jax.jacobian(linear)(jnp.zeros_like(right))) @ right
 
     guess = jax.lax.stop_gradient(z)
     root = jax.lax.custom_root(residual, guess, lambda _, start: solve(start), tangent_solve)
@@ -141,12 +139,12 @@ class _FlowBijector(distrax.Bijector):
         self._context = context
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """F(x) and log |det df/dx| for latents `(..., D)`."""
+        """The map and its log-determinant, for latents `(..., D)`."""
         self._check_forward_input_shape(x)
         return self._over_leading_axes(self._flow.forward_and_log_det, x)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
-        """F^-1(y) and log |det df^-1/dy| for latents `(..., D)`."""
+        """The inverse and its log-determinant, for latents `(..., D)`."""
         self._check_inverse_input_shape(y)
         return self._over_leading_axes(self._flow.inverse_and_log_det, y)
 
@@ -173,8 +171,8 @@ def as_bijector(flow: Flow, context: Context | None = None) -> distrax.Bijector:
         has none.
 
     Raises:
-        ValueError: if `context` has leading axes: `vmap` over contexts instead.
+        ValueError: if `context` has other axes than one: `vmap` over contexts instead.
     """
     if context is not None and context.ndim != 1:
-        expect_shape("the context", context.shape, context.shape[-1:])
+        raise expected("the context", "to have one axis", f"shape {context.shape}")
     return _FlowBijector(flow, context)

@@ -8,12 +8,12 @@ from jaxvae._typing import Latent
 from jaxvae.flows.autoregressive import Elementwise, Parameters
 from jaxvae.nn.activations import log_sigmoid
 
-# Beyond this a gate is 0 or 1 in float32, and its map has no inverse there.
+# Keeps 1 / gate, and so the inverse, finite.
 _LARGEST_GATE = 15.0
 
 
 class Gated(Elementwise):
-    """z' = g z + (1 - g) m with the gate g = sigmoid(s + bias); eq. 13-14.
+    """z' = g z + (1 - g) m with the gate g = sigmoid(s + bias); eq. 12-14.
 
     Its log-slope is log g = log sigmoid(s + bias). The argument of the sigmoid is clipped to +-15.
 

@@ -1,7 +1,10 @@
 """Planar flows (Rezende & Mohamed 2015, arXiv:1505.05770)."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from jaxvae._checks import expect_positive, expect_shape
@@ -9,7 +12,6 @@ from jaxvae._typing import Context, Key, Latent, Scalar
 from jaxvae.flows.amortized import Amortized
 from jaxvae.flows.base import Flow, implicit_inverse
 from jaxvae.flows.roots import find_roots
-from jaxvae.nn.activations import softplus
 
 # How near w.u may come to -1, where the map would fold.
 _MARGIN = 1e-6
@@ -18,8 +20,9 @@ _MARGIN = 1e-6
 class Planar(Flow):
     """z' = z + u tanh(w.z + b), with |det| = 1 + (1 - tanh^2) w.u; eq. 10-12.
 
-    u is shifted along w until w.u > -1, which makes the map invertible (appendix A.1). The inverse needs
-    w.z alone, a root in one dimension that bisection finds. u, w and b come from the context.
+    u is shifted along w until w.u > -1, which makes the map invertible (appendix A.1): w.u becomes
+    elu(w.u). With the paper's softplus, which moves 0, u grows without limit as w goes to 0. The inverse
+    needs w.z alone, a root in one dimension that bisection finds. u, w and b come from the context.
 
     Args:
         latent_dim: D.
@@ -31,6 +34,7 @@ class Planar(Flow):
         ValueError: if D is not positive.
     """
 
+    has_inverse: ClassVar[bool] = True
     parameters: Amortized
     latent_dim: int = eqx.field(static=True)
 
@@ -39,11 +43,6 @@ class Planar(Flow):
         self.latent_dim = latent_dim
         size = 2 * latent_dim + 1
         self.parameters = Amortized(size, context_dim=context_dim, scale=0.1, dtype=dtype, key=key)
-
-    @property
-    def has_inverse(self) -> bool:
-        """True."""
-        return True
 
     def forward_and_log_det(self, z: Latent, context: Context | None = None) -> tuple[Latent, Scalar]:
         """One rank-one update."""
@@ -67,6 +66,9 @@ class Planar(Flow):
     def _constrained(self, context: Context | None) -> tuple[Array, Array, Array, Array]:
         """u, w, b and 1 + w.u, which is positive."""
         raw_u, w, b = jnp.split(self.parameters(context), (self.latent_dim, 2 * self.latent_dim))
-        margin = softplus(w @ raw_u) + _MARGIN
+        along = w @ raw_u
+        below = jnp.clip(along, np.log(_MARGIN), 0.0)
+        bent = jnp.where(along > 0, along, jnp.expm1(below))
         square = jnp.maximum(w @ w, jnp.finfo(w.dtype).tiny)
-        return raw_u + (margin - 1 - w @ raw_u) * w / square, w, b[0], margin
+        u = raw_u + (bent - along) * w / square
+        return u, w, b[0], jnp.where(along > 0, 1 + along, jnp.exp(below))

@@ -20,7 +20,13 @@ UPDATES: dict[str, Callable[[], Elementwise]] = {"gated": Gated, "affine": Affin
 
 
 def make_iaf(
-    latent_dim: int, num_flows: int = 2, *, update: str = "gated", key: Key, **made_options
+    latent_dim: int,
+    num_flows: int = 2,
+    *,
+    update: str = "gated",
+    inverse: str = "parallel",
+    key: Key,
+    **made_options,
 ) -> Chain:
     """Inverse autoregressive flow (Kingma et al. 2016, algorithm 1, arXiv:1606.04934).
 
@@ -28,30 +34,42 @@ def make_iaf(
         latent_dim: D.
         num_flows: autoregressive steps, at least one.
         update: `gated`, `affine` or `shift`.
+        inverse: `parallel` or `sequential`, as in `Autoregressive`.
         key: for the initial weights.
-        made_options: of each step's `MADE`, such as `widths` and `context_dim`.
+        made_options: of each step's `MADE`, such as `widths` and `context_dim`; a `degrees_seed` is that
+            of the first step, and one more in each further step.
 
     Raises:
         ValueError: on an unknown update, zero flows, or a bad option.
     """
     expect_choice("update", update, UPDATES)
-    return _autoregressive(latent_dim, num_flows, UPDATES[update](), key, made_options)
+    return _autoregressive(latent_dim, num_flows, UPDATES[update](), inverse, key, made_options)
 
 
-def make_naf(latent_dim: int, num_flows: int = 2, *, num_units: int = 16, key: Key, **made_options) -> Chain:
+def make_naf(
+    latent_dim: int,
+    num_flows: int = 2,
+    *,
+    num_units: int = 16,
+    inverse: str = "parallel",
+    key: Key,
+    **made_options,
+) -> Chain:
     """Neural autoregressive flow, deep sigmoidal (Huang et al. 2018, arXiv:1804.00779).
 
     Args:
         latent_dim: D.
         num_flows: autoregressive steps, at least one.
         num_units: of each element's `DeepSigmoid`.
+        inverse: `parallel` or `sequential`, as in `Autoregressive`.
         key: for the initial weights.
-        made_options: of each step's `MADE`, such as `widths` and `context_dim`.
+        made_options: of each step's `MADE`, such as `widths` and `context_dim`; a `degrees_seed` is that
+            of the first step, and one more in each further step.
 
     Raises:
         ValueError: on zero flows, or a bad option.
     """
-    return _autoregressive(latent_dim, num_flows, DeepSigmoid(num_units), key, made_options)
+    return _autoregressive(latent_dim, num_flows, DeepSigmoid(num_units), inverse, key, made_options)
 
 
 def make_spline(
@@ -60,6 +78,7 @@ def make_spline(
     *,
     num_bins: int = 8,
     bound: float = 5.0,
+    inverse: str = "parallel",
     key: Key,
     **made_options,
 ) -> Chain:
@@ -70,14 +89,16 @@ def make_spline(
         num_flows: autoregressive steps, at least one.
         num_bins: of each element's `RationalQuadraticSpline`.
         bound: beyond which it is the identity.
+        inverse: `parallel` or `sequential`, as in `Autoregressive`.
         key: for the initial weights.
-        made_options: of each step's `MADE`, such as `widths` and `context_dim`.
+        made_options: of each step's `MADE`, such as `widths` and `context_dim`; a `degrees_seed` is that
+            of the first step, and one more in each further step.
 
     Raises:
         ValueError: on zero flows, or a bad option.
     """
     elementwise = RationalQuadraticSpline(num_bins, bound)
-    return _autoregressive(latent_dim, num_flows, elementwise, key, made_options)
+    return _autoregressive(latent_dim, num_flows, elementwise, inverse, key, made_options)
 
 
 def make_planar(
@@ -95,7 +116,9 @@ def make_planar(
     Raises:
         ValueError: on zero flows.
     """
-    return _chain(lambda k: Planar(latent_dim, context_dim=context_dim, dtype=dtype, key=k), num_flows, key)
+    return _chain(
+        lambda _, k: Planar(latent_dim, context_dim=context_dim, dtype=dtype, key=k), num_flows, key
+    )
 
 
 def make_sylvester(
@@ -115,7 +138,7 @@ def make_sylvester(
         ValueError: on zero flows, or a bad option.
     """
     return _chain(
-        lambda k: Sylvester(latent_dim, basis=basis, key=k, **sylvester_options),
+        lambda _, k: Sylvester(latent_dim, basis=basis, key=k, **sylvester_options),
         num_flows,
         key,
         reverse=basis == "identity",
@@ -123,18 +146,21 @@ def make_sylvester(
 
 
 def _autoregressive(
-    latent_dim: int, num_flows: int, elementwise: Elementwise, key: Key, made_options: dict
+    latent_dim: int, num_flows: int, elementwise: Elementwise, inverse: str, key: Key, made_options: dict
 ) -> Chain:
-    def make(key: Key) -> Flow:
-        made = MADE(latent_dim, num_outputs=elementwise.num_parameters, key=key, **made_options)
-        return Autoregressive(made, elementwise)
+    first_seed = made_options.pop("degrees_seed", 0)
+
+    def make(step: int, key: Key) -> Flow:
+        options = {"num_outputs": elementwise.num_parameters, "degrees_seed": first_seed + step}
+        made = MADE(latent_dim, key=key, **options, **made_options)
+        return Autoregressive(made, elementwise, inverse=inverse)
 
     return _chain(make, num_flows, key, reverse=True)
 
 
-def _chain(make: Callable[[Key], Flow], num_flows: int, key: Key, *, reverse: bool = False) -> Chain:
+def _chain(make: Callable[[int, Key], Flow], num_flows: int, key: Key, *, reverse: bool = False) -> Chain:
     """Steps that `make` gives, where asked with the order reversed between every two."""
     expect_positive("num_flows", num_flows)
-    first, *rest = (make(k) for k in jax.random.split(key, num_flows))
+    first, *rest = (make(step, k) for step, k in enumerate(jax.random.split(key, num_flows)))
     between = (Reverse(),) if reverse else ()
     return Chain([first, *(part for step in rest for part in (*between, step))])

@@ -14,8 +14,9 @@ def find_roots(
 ) -> Float[Array, " D"]:
     """Where each element of an elementwise increasing function is zero, by bracketing and bisection.
 
-    The bracket doubles around the start until the function changes its sign in it, and is then halved
-    until it is as narrow as the numbers allow. It needs no derivative and gives none.
+    The bracket doubles around the start until the function changes its sign in it, at most 64 times, and
+    is then halved until it is a few units of rounding wide. A root beyond the last bracket gives its edge.
+    It needs no derivative and gives none.
 
     Args:
         function: from `(D,)` to `(D,)`, each element increasing in its own argument alone.
@@ -31,11 +32,8 @@ def find_roots(
     def widen(carry):
         lower, upper, doublings = carry
         width = upper - lower
-        lower, upper = (
-            jnp.where(function(lower) > 0, lower - width, lower),
-            jnp.where(function(upper) < 0, upper + width, upper),
-        )
-        return lower, upper, doublings + 1
+        lower = jnp.where(function(lower) > 0, lower - width, lower)
+        return lower, jnp.where(function(upper) < 0, upper + width, upper), doublings + 1
 
     def is_wide(carry) -> Array:
         lower, upper, halvings = carry

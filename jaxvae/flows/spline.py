@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxvae._checks import expect_positive
+from jaxvae._checks import expect_in_range, expect_positive
 from jaxvae._typing import Latent
 from jaxvae.flows.autoregressive import Elementwise, Parameters
 from jaxvae.nn.activations import softplus
@@ -44,15 +44,16 @@ class RationalQuadraticSpline(Elementwise):
         bound: B.
 
     Raises:
-        ValueError: if N or B is not positive.
+        ValueError: if N is below 2 or so large that no bin is left; if B is not positive and finite.
     """
 
     num_bins: int = eqx.field(static=True, default=8)
     bound: float = eqx.field(static=True, default=5.0)
 
     def __check_init__(self):
-        expect_positive("num_bins", self.num_bins)
+        expect_in_range("num_bins", self.num_bins, 2, round(1 / _SMALLEST_BIN))
         expect_positive("bound", self.bound)
+        expect_in_range("bound", self.bound, 0, float("inf"))
 
     @property
     def num_parameters(self) -> int:

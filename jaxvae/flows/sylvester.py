@@ -1,6 +1,6 @@
 """Sylvester flows (van den Berg et al. 2018, arXiv:1803.05649)."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,17 +28,16 @@ class _Update(NamedTuple):
 
 
 class Sylvester(Flow):
-    """z' = z + Q R tanh(R~ Q^T z + b), with |det| = prod_m 1 + tanh'(.)_m R_mm R~_mm; eq. 8-9 and 13.
+    """z' = z + Q R tanh(R~ Q^T z + b), with |det| = prod_m 1 + tanh'(.)_m R_mm R~_mm; section 3.
 
     Q `(D, M)` has orthonormal columns; R and R~ are upper triangular with diagonals of size below 1,
-    which makes the map invertible (theorem 2). The inverse solves for one component of Q^T z after the
+    which makes the map invertible. The inverse solves for one component of Q^T z after the
     other by bisection. Q, R, R~ and b come from the context. Three kinds of Q:
 
-    - `orthogonal`: any M orthonormal columns (section 3.2.1), from an unconstrained matrix by
+    - `orthogonal`: any M orthonormal columns, from an unconstrained matrix by
       Gram-Schmidt, where the paper iterates.
-    - `householder`: M = D, a product of reflections (section 3.2.2).
-    - `identity`: M = D and Q = I; with the order reversed between steps it is the triangular flow
-      (section 3.2.3).
+    - `householder`: M = D, a product of reflections.
+    - `identity`: M = D and Q = I; with the order reversed between steps it is the triangular flow.
 
     Args:
         latent_dim: D.
@@ -53,6 +52,7 @@ class Sylvester(Flow):
         ValueError: on an unknown basis, or a size that is not positive or above D.
     """
 
+    has_inverse: ClassVar[bool] = True
     directions: Amortized | None
     coefficients: Amortized
     latent_dim: int = eqx.field(static=True)
@@ -88,11 +88,6 @@ class Sylvester(Flow):
         size = self.rank**2 + 3 * self.rank
         self.coefficients = Amortized(size, scale=0.1, key=coefficients_key, **options)
 
-    @property
-    def has_inverse(self) -> bool:
-        """True."""
-        return True
-
     def forward_and_log_det(self, z: Latent, context: Context | None = None) -> tuple[Latent, Scalar]:
         """One update of rank M."""
         expect_shape("the latent", z.shape, (self.latent_dim,))
@@ -124,7 +119,7 @@ class Sylvester(Flow):
         if self.directions is None:
             return None
         vectors = _normalize(self.directions(context).reshape(-1, self.latent_dim))
-        return orthonormalize(vectors, self.latent_dim) if self.basis == "orthogonal" else vectors
+        return orthonormalize(vectors) if self.basis == "orthogonal" else vectors
 
     def _project(self, directions: Array | None, z: Latent) -> Float[Array, " M"]:
         """Q^T z."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import chex
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -69,12 +70,16 @@ class MaskedLinear(eqx.Module):
             shape = (num_outputs, context_dim)
             self.context_weight = deviation * jax.random.normal(context_key, shape)
         self.bias = None if weight_norm else jnp.zeros((num_outputs,))
-        self.norm = WeightNorm(self._norms(), init_scale=min(gain, 1.0)) if weight_norm else None
+        self.norm = None
+        if weight_norm:
+            self.norm = WeightNorm(self._norms(), jnp.zeros((num_outputs,)), min(gain, 1.0))
 
     def __call__(self, x: Float[Array, " in"], context: Context | None = None) -> Float[Array, " out"]:
         """Maps one example; `vmap` it for a batch. A layer without context weights ignores the context."""
+        chex.assert_shape(x, (self.weight.shape[1],))
         y = self._masked_product(x)
-        if self.context_weight is not None and context is not None:
+        if self.context_weight is not None:
+            assert context is not None
             y = y + product(self.context_weight, context, self.dtype)
         if self.norm is not None:
             return self.norm(y, self._norms())
@@ -115,14 +120,16 @@ class MADE(eqx.Module):
         widths: of the hidden layers; none gives a linear map.
         num_outputs: P, outputs for each input.
         order: the place of each input, a permutation of 0 ... D - 1; as they come where None.
-        degrees: `equal`, spread evenly over the places, or `random`, drawn uniformly (section 4.2).
+        degrees: `equal`, spread evenly over the places, or `random`, drawn uniformly (section 4).
+        degrees_seed: of the random degrees. They are no part of the weights: layers made with any key have
+            the same masks.
         context_dim: F, the size of the context that all outputs may depend on; 0 for none.
         context_layers: `first`, where the context enters the first layer alone, or `every`.
         residual: whether each hidden layer after the first is added to what it takes.
         weight_norm: whether every layer is weight-normalised.
         activation: of the hidden layers.
         dtype: of the operands of the matrix products.
-        key: for the degrees and the initial weights.
+        key: for the initial weights.
 
     Raises:
         ValueError: if a size is not positive; if the order is no permutation; if a residual network has
@@ -145,6 +152,7 @@ class MADE(eqx.Module):
         num_outputs: int = 2,
         order: Sequence[int] | None = None,
         degrees: str = "equal",
+        degrees_seed: int = 0,
         context_dim: int = 0,
         context_layers: str = "every",
         residual: bool = False,
@@ -156,15 +164,16 @@ class MADE(eqx.Module):
         for name, size in (("latent_dim", latent_dim), ("num_outputs", num_outputs)):
             expect_positive(name, size)
         expect_choice("context_layers", context_layers, ["first", "every"])
-        self.order = tuple(range(latent_dim) if order is None else order)
+        self.order = tuple(int(place) for place in (range(latent_dim) if order is None else order))
         if sorted(self.order) != list(range(latent_dim)):
             raise expected("order", f"to be a permutation of 0 to {latent_dim - 1}", self.order)
         if residual and len(set(widths)) > 1:
             raise expected("widths of a residual MADE", "to be all the same", tuple(widths))
         self.num_outputs, self.context_dim, self.context_layers = num_outputs, context_dim, context_layers
         self.residual, self.activation = residual, activation
-        degrees_key, key = jax.random.split(key)
-        masks = _make_masks(self.order, widths, degrees, context_dim > 0, residual, degrees_key)
+        expect_choice("degrees", degrees, ["equal", "random"])
+        random = np.random.RandomState(degrees_seed) if degrees == "random" else None
+        masks = _make_masks(self.order, widths, context_dim > 0, residual, random)
         # ReLU's scale for the hidden layers; a last layer that starts small starts the flow near a
         # map that is the same everywhere.
         gains = [2**0.5] * len(widths) + [0.1]
@@ -179,7 +188,7 @@ class MADE(eqx.Module):
                 key=k,
             )
             for i, (mask, gain, k) in enumerate(
-                zip(masks, gains, jax.random.split(key, len(masks)), strict=True)
+                zip(masks, gains, jax.random.split(jax.random.fold_in(key, 1), len(masks)), strict=True)
             )
         )
 
@@ -223,24 +232,26 @@ def _row_blocks(mask: Bool[np.ndarray, "rows in"]) -> tuple[tuple[int, int, int]
 
 
 def _make_masks(
-    order: tuple[int, ...], widths: Sequence[int], kind: str, with_context: bool, residual: bool, key: Key
+    order: tuple[int, ...],
+    widths: Sequence[int],
+    with_context: bool,
+    residual: bool,
+    random: np.random.RandomState | None,
 ) -> list[np.ndarray]:
-    """One mask for each layer, the last `(D, hidden)`."""
-    expect_choice("degrees", kind, ["equal", "random"])
+    """One mask for each layer, the last `(D, hidden)`; with degrees from `random`, or equal where None."""
     # The place of an input plus one is its degree, so that a unit of degree m sees m inputs.
     ends, latent_dim = np.asarray(order) + 1, len(order)
     # With a context, units that see no input are of use: they tell the first output of it.
     lowest = 0 if with_context or latent_dim == 1 else 1
-    degrees, previous = [], lowest
-    for width, k in zip(widths, jax.random.split(key, len(widths)), strict=True):
+    degrees = []
+    for width in widths:
         expect_positive("widths", width)
         if residual and degrees:
             drawn = degrees[-1]
-        elif kind == "equal":
+        elif random is None:
             drawn = np.round(np.linspace(lowest, latent_dim - 1, width)).astype(int)
         else:
-            drawn = np.sort(np.asarray(jax.random.randint(k, (width,), previous, latent_dim)))
-            previous = drawn.min()
+            drawn = np.sort(random.randint(degrees[-1].min() if degrees else lowest, latent_dim, width))
         degrees.append(drawn)
     inputs = [ends, *degrees]
     masks = [above[:, None] >= below[None, :] for below, above in zip(inputs[:-1], degrees, strict=True)]
@@ -251,9 +262,9 @@ def _make_masks(
 
 def _expect_connected(masks: list[np.ndarray], order: tuple[int, ...], widths: Sequence[int]) -> None:
     """Raises unless every output but the first of the order depends on some input."""
-    paths = np.eye(len(order), dtype=bool)
+    paths = np.eye(len(order), dtype=np.float32)
     for mask in masks:
-        paths = (mask.astype(int) @ paths) > 0
+        paths = (mask.astype(np.float32) @ paths > 0).astype(np.float32)
     alone = [place for place, row in zip(order, paths, strict=True) if place > 0 and not row.any()]
     if alone:
         raise expected(

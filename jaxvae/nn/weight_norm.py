@@ -1,7 +1,7 @@
 """Weight normalisation, and its initialisation from data."""
 
-import collections
-import contextvars
+import dataclasses
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,9 +13,13 @@ import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, Float
 
+from jaxvae._checks import expected
+
 _AXIS = "examples"
-# While not None: the gains and biases from data of every `WeightNorm` called so far, by identity.
-_records: contextvars.ContextVar[dict[int, list] | None] = contextvars.ContextVar("records", default=None)
+# During `initialize_from_data`: the gains and biases that each `WeightNorm` has found, by its number.
+_found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+# No number is given twice, so that nothing compiled in one initialisation serves in another.
+_numbers = itertools.count()
 
 
 class WeightNorm(eqx.Module):
@@ -25,19 +29,16 @@ class WeightNorm(eqx.Module):
     weights, and is the same.
 
     Args:
-        norms: ||v|| of the initial weights of each output; the initial gain, so that normalising changes
-            nothing until it is trained or initialised from data.
+        gain: of each output; the initial ||v|| changes nothing before training.
+        bias: of each output.
         init_scale: standard deviation of the outputs after `initialize_from_data`.
+        number: set during `initialize_from_data` alone.
     """
 
     gain: Float[Array, " out"]
     bias: Float[Array, " out"]
-    init_scale: float = eqx.field(static=True)
-
-    def __init__(self, norms: Float[Array, " out"], *, init_scale: float = 1.0):
-        self.gain = norms
-        self.bias = jnp.zeros_like(norms)
-        self.init_scale = init_scale
+    init_scale: float = eqx.field(static=True, default=1.0)
+    number: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, y: Float[Array, " out"], norms: Float[Array, " out"]) -> Float[Array, " out"]:
         """Scales and shifts the outputs of one example.
@@ -47,24 +48,24 @@ class WeightNorm(eqx.Module):
             norms: ||v|| of each output.
         """
         direction = y / norms
-        records = _records.get()
-        if records is None:
+        if self.number is None:
             return self.gain * direction + self.bias
         gain, bias = self._from_data(direction)
-        # A callback gets out of whatever `vmap` the layer is called in, such as distrax's over draws.
-        io_callback(partial(_append, records[id(self)]), None, gain, bias)
+        # A callback gets out of every transformation, such as distrax's `vmap` over draws.
+        io_callback(partial(_keep, self.number), None, gain, bias)
         return gain * direction + bias
 
     def _from_data(self, direction: Array) -> tuple[Array, Array]:
         mean = jax.lax.pmean(direction, _AXIS)
         deviation = jnp.sqrt(jax.lax.pmean((direction - mean) ** 2, _AXIS))
         # An output that is the same for every example, such as MADE's first, has no scale to set.
-        gain = self.init_scale / jnp.where(deviation > 1e-6, deviation, self.init_scale)
-        return gain, -mean * gain
+        varies = deviation > 1e-6
+        gain = jnp.where(varies, self.init_scale / jnp.where(varies, deviation, 1.0), self.gain)
+        return gain, jnp.where(varies, -mean * gain, self.bias)
 
 
-def _append(record: list, gain: Array, bias: Array) -> None:
-    record.append((np.asarray(gain), np.asarray(bias)))
+def _keep(number: int, gain: Array, bias: Array) -> None:
+    _found[number].append((np.asarray(gain), np.asarray(bias)))
 
 
 def initialize_from_data(model: Any, function: Callable[..., Any], *examples: Any) -> Any:
@@ -81,28 +82,38 @@ def initialize_from_data(model: Any, function: Callable[..., Any], *examples: An
 
     Returns:
         The model with its new gains and biases; without a `WeightNorm`, as it was.
+
+    Raises:
+        ValueError: if the pass does not reach every `WeightNorm`.
     """
     nodes = jax.tree.leaves(model, is_leaf=_is_norm)
-    if not any(_is_norm(node) for node in nodes):
+    numbers = [next(_numbers) for node in nodes if _is_norm(node)]
+    if not numbers:
         return model
-    records: dict[int, list] = collections.defaultdict(list)
-    token = _records.set(records)
+    _found.update({number: [] for number in numbers})
     try:
-        # The model is closed over, not passed in: a transformation would rebuild its arguments, and the
-        # layers would not be known again.
-        jax.block_until_ready(jax.vmap(partial(function, model), axis_name=_AXIS)(*examples))
+        left = iter(numbers)
+        numbered = _map_norms(lambda norm: dataclasses.replace(norm, number=next(left)), model)
+        passes = jax.vmap(partial(function, numbered), axis_name=_AXIS)
+        jax.block_until_ready(passes(*examples))
         jax.effects_barrier()
     finally:
-        _records.reset(token)
+        found = [_found.pop(number) for number in numbers]
+    if not all(found):
+        reached = f"{sum(map(bool, found))} of {len(found)}"
+        raise expected("a pass through the model", "to reach every weight-normalised layer", reached)
+    means = ([jnp.mean(jnp.stack(values), axis=0) for values in zip(*calls, strict=True)] for calls in found)
 
-    def replace(node: Any) -> Any:
-        if not _is_norm(node) or not records[id(node)]:
-            return node
-        gain, bias = (jnp.mean(jnp.stack(values), axis=0) for values in zip(*records[id(node)], strict=True))
-        return eqx.tree_at(lambda norm: (norm.gain, norm.bias), node, (gain, bias))
+    def initialize(norm: WeightNorm) -> WeightNorm:
+        gain, bias = next(means)
+        return dataclasses.replace(norm, gain=gain, bias=bias)
 
-    return jax.tree.map(replace, model, is_leaf=_is_norm)
+    return _map_norms(initialize, model)
 
 
 def _is_norm(node: Any) -> bool:
     return isinstance(node, WeightNorm)
+
+
+def _map_norms(function: Callable[[WeightNorm], WeightNorm], model: Any) -> Any:
+    return jax.tree.map(lambda node: function(node) if _is_norm(node) else node, model, is_leaf=_is_norm)

@@ -11,6 +11,7 @@ from jaxvae.flows import (
     Affine,
     Autoregressive,
     DeepSigmoid,
+    Elementwise,
     Gated,
     RationalQuadraticSpline,
     Shift,
@@ -43,23 +44,29 @@ def test_the_sequential_and_the_parallel_inverse_agree(key, elementwise):
     np.testing.assert_allclose(one[1], two[1], atol=1e-4)
 
 
-def test_the_parallel_inverse_takes_as_many_sweeps_as_there_are_latents_at_most(key):
-    # Each element needs the one before it: no fewer sweeps than elements will do.
-    step = make_step(Affine(), key, latent_dim=5, tolerance=1e-30)
+@pytest.mark.parametrize(("tolerance", "latent_dim", "least", "most"), [(1e-30, 5, 5, 5), (None, 64, 2, 30)])
+def test_the_parallel_inverse_stops_when_nothing_moves_or_after_as_many_sweeps_as_there_are_latents(
+    key, tolerance, latent_dim, least, most
+):
     sweeps = []
 
-    def counting(self, z, parameters):
-        jax.debug.callback(lambda: sweeps.append(1))
-        return Affine().inverse(z, parameters)
+    class Counting(Elementwise):
+        num_parameters = 2
 
-    counted = type("Counting", (Affine,), {"inverse": counting})()
-    step = Autoregressive(step.made, counted, tolerance=1e-30)
-    z = jax.random.normal(key, (5,))
+        def forward_and_log_slope(self, z, parameters):
+            return Gated().forward_and_log_slope(z, parameters)
+
+        def inverse(self, z, parameters):
+            jax.debug.callback(lambda: sweeps.append(1))
+            return Gated().inverse(z, parameters)
+
+    step = make_step(Counting(), key, latent_dim, tolerance=tolerance)
+    z = jax.random.normal(key, (latent_dim,))
     moved, _ = step.forward_and_log_det(z, jnp.ones(2))
-    back, _ = step.inverse_and_log_det(moved, jnp.ones(2))
+    back, _ = eqx.filter_jit(step.inverse_and_log_det)(moved, jnp.ones(2))
     jax.effects_barrier()
-    np.testing.assert_allclose(back, z, atol=1e-4)
-    assert len(sweeps) <= 5
+    np.testing.assert_allclose(back, z, atol=1e-3)
+    assert least <= len(sweeps) <= most
 
 
 @pytest.mark.parametrize("elementwise", ELEMENTWISE, ids=name_of)

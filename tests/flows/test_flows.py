@@ -1,13 +1,23 @@
 """What every flow must do: its log-determinant, its inverse, its shapes, gradients and extremes."""
 
 import chex
+import distrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.flows import Chain, Reverse, make_iaf, make_naf, make_planar, make_spline, make_sylvester
+from jaxvae.flows import (
+    Chain,
+    Reverse,
+    as_bijector,
+    make_iaf,
+    make_naf,
+    make_planar,
+    make_spline,
+    make_sylvester,
+)
 from tests.flows.table import FLOWS, perturb
 
 CONTEXT_DIM = 3
@@ -123,6 +133,39 @@ def test_the_inverse_has_the_gradient_of_the_implicit_function(key, name):
     np.testing.assert_allclose(inverse_by_context, -jnp.linalg.solve(by_z, by_context), atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["iaf affine", "planar"])
+def test_a_density_through_an_inverse_can_be_fitted(key, name):
+    flow = make(name, key, latent_dim=3, context_dim=0)
+    data = 2.0 + 0.5 * jax.random.normal(key, (32, 3))
+
+    def loss(flow):
+        base = distrax.MultivariateNormalDiag(jnp.zeros(3), jnp.ones(3))
+        return -jnp.mean(distrax.Transformed(base, as_bijector(flow)).log_prob(data))
+
+    before = loss(flow)
+    for differentiate in (eqx.filter_grad(loss), eqx.filter_jit(eqx.filter_grad(loss))):
+        flow = eqx.apply_updates(flow, jax.tree.map(lambda g: -0.02 * g, differentiate(flow)))
+    assert loss(flow) < before - 0.1
+
+
+def test_a_planar_flow_is_tame_where_its_direction_vanishes():
+    flow = make_planar(2, 1, key=jax.random.key(0))
+    for size in (1e-4, 1e-18, 1e-21, 0.0):
+        parameters = jnp.array([1.0, -2.0, size, size, 0.3])
+        moved = eqx.tree_at(lambda f: f.flows[0].parameters.bias, flow, parameters)
+        z, log_det = forward(moved, jnp.ones(2), None)
+        gradient = jax.grad(lambda p, z: jnp.sum(jnp.stack(value_of(p, z, flow))))(parameters, jnp.ones(2))
+        assert jnp.abs(z).max() < 4
+        np.testing.assert_allclose(log_det, slogdet_of_jacobian(moved, jnp.ones(2), None), atol=1e-5)
+        assert jnp.abs(gradient).max() < 100
+
+
+def value_of(parameters, z, flow):
+    flow = eqx.tree_at(lambda f: f.flows[0].parameters.bias, flow, parameters)
+    moved, log_det = flow.forward_and_log_det(z)
+    return moved[0], moved[1], log_det
+
+
 EXTREMES = {"1e4": 1e4, "-1e4": -1e4, "denormal": 1e-40, "zero": 0.0}
 
 
@@ -184,7 +227,9 @@ BAD = {
         r"Expected num_reflections to be positive; got 0\.",
     ),
     "no units": (lambda key: make_naf(4, num_units=0, key=key), r"num_units to be positive; got 0\."),
-    "no bins": (lambda key: make_spline(4, num_bins=-1, key=key), r"num_bins to be positive; got -1\."),
+    "one bin": (lambda key: make_spline(4, num_bins=1, key=key), r"num_bins to be at least 2 .*; got 1\."),
+    "no room": (lambda key: make_spline(4, num_bins=1000, key=key), r"num_bins .* below 1000; got 1000\."),
+    "no end": (lambda key: make_spline(4, bound=np.inf, key=key), r"bound .* below inf; got inf\."),
     "no bound": (lambda key: make_spline(4, bound=0.0, key=key), r"bound to be positive; got 0\.0\."),
     "no latents": (lambda key: make_planar(0, key=key), r"Expected latent_dim to be positive; got 0\."),
 }  # fmt: skip

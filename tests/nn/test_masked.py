@@ -70,15 +70,22 @@ def test_masks_are_bool_and_no_parameters(key):
     assert [leaf.shape for leaf in leaves] == [(8, 4), (8,), (8, 8), (8,)]
 
 
-def test_the_degrees_are_spread_evenly_or_drawn_from_the_key(key):
+def test_random_degrees_come_from_their_seed_and_never_from_the_key(key):
     def masks(made):
         return np.concatenate([np.asarray(layer.mask).ravel() for layer in made.layers])
 
+    def make(degrees, key, seed=0):
+        return MADE(5, (40, 40), degrees=degrees, degrees_seed=seed, key=key)
+
     other = jax.random.key(1)
-    np.testing.assert_array_equal(masks(MADE(5, (12, 12), key=key)), masks(MADE(5, (12, 12), key=other)))
-    one, again, two = (MADE(5, (40, 40), degrees="random", key=k) for k in (key, key, other))
-    np.testing.assert_array_equal(masks(one), masks(again))
-    assert np.any(masks(one) != masks(two))
+    for degrees in ("equal", "random"):
+        one, two = make(degrees, key), make(degrees, other)
+        np.testing.assert_array_equal(masks(one), masks(two))
+        # So that weights may be put into a network that was made with another key.
+        assert jax.tree.structure(one) == jax.tree.structure(two)
+    assert np.any(masks(make("random", key)) != masks(make("random", key, seed=1)))
+    many = eqx.filter_vmap(lambda key: make("random", key)(jnp.ones(5)))(jax.random.split(key, 3))
+    chex.assert_shape(many, (3, 2, 5))
 
 
 def test_initial_outputs_have_the_deviation_that_was_asked_for_whatever_the_mask_leaves(key):
@@ -127,12 +134,12 @@ def test_a_network_that_cannot_be_is_refused(key, name):
         MADE(**{"latent_dim": 4, "widths": (8,), "key": key, **options})
 
 
-def test_random_degrees_that_leave_an_output_without_inputs_are_refused():
-    # In a few narrow draws, no hidden unit is left for the second output.
+def test_random_degrees_that_leave_an_output_without_inputs_are_refused(key):
+    # In few narrow draws no hidden unit is left for the second output.
     messages = []
     for seed in range(20):
         try:
-            MADE(12, (2,), degrees="random", key=jax.random.key(seed))
+            MADE(12, (2,), degrees="random", degrees_seed=seed, key=key)
         except ValueError as error:
             messages.append(str(error))
     assert messages
