@@ -250,6 +250,7 @@ def _make_masks(
             drawn = degrees[-1]
         elif random is None:
             drawn = np.round(np.linspace(lowest, latent_dim - 1, width)).astype(int)
+            drawn[1:2] = np.minimum(drawn[1:2], 1)  # however narrow, some unit sees the first input alone
         else:
             drawn = np.sort(random.randint(degrees[-1].min() if degrees else lowest, latent_dim, width))
         degrees.append(drawn)

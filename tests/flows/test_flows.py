@@ -56,8 +56,7 @@ def assert_log_det_is_the_jacobian_s(flow, z, context, tolerance):
     return exact
 
 
-@pytest.mark.parametrize("context_dim", [0, CONTEXT_DIM])
-@pytest.mark.parametrize("latent_dim", [2, 16])
+@pytest.mark.parametrize(("latent_dim", "context_dim"), [(2, CONTEXT_DIM), (7, 0), (16, CONTEXT_DIM)])
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_log_det_is_that_of_the_jacobian_and_the_inverse_undoes(key, name, latent_dim, context_dim):
     flow = make(name, key, latent_dim=latent_dim, context_dim=context_dim)
@@ -113,7 +112,7 @@ def test_every_parameter_has_a_finite_gradient_and_so_has_the_context(key, name)
     assert jnp.all(eqx.filter_grad(lambda c: loss(flow, c))(context) != 0)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", ["iaf gated", "naf", "planar", "sylvester orthogonal"])
 def test_the_inverse_has_the_gradient_of_the_implicit_function(key, name):
     flow = make(name, key, latent_dim=3, context_dim=CONTEXT_DIM)
     z, context = jax.random.normal(key, (3,)), jax.random.normal(key, (CONTEXT_DIM,))
@@ -166,25 +165,24 @@ def value_of(parameters, z, flow):
     return moved[0], moved[1], log_det
 
 
-EXTREMES = {"1e4": 1e4, "-1e4": -1e4, "denormal": 1e-40, "zero": 0.0}
-
-
-@pytest.mark.parametrize("extreme", EXTREMES)
 @pytest.mark.parametrize("name", FLOWS)
-def test_extreme_latents_and_contexts_give_finite_values_and_gradients(key, name, extreme):
+def test_extreme_latents_and_contexts_give_finite_values_and_gradients(key, name):
     flow = make(name, key, latent_dim=4, context_dim=CONTEXT_DIM)
-    z = jnp.full((4,), EXTREMES[extreme])
 
     def value(flow, z, context):
-        moved, log_det = forward(flow, z, context)
+        moved, log_det = flow.forward_and_log_det(z, context)
         return jnp.sum(moved) + log_det
 
-    for context in (jnp.ones(CONTEXT_DIM), jnp.full((CONTEXT_DIM,), EXTREMES[extreme])):
-        assert jnp.isfinite(eqx.filter_jit(value)(flow, z, context))
-        assert jnp.isfinite(inverse(flow, z, context)[0]).all()
-        gradients = eqx.filter_jit(eqx.filter_grad(lambda parts: value(*parts)))((flow, z, context))
-        for leaf in jax.tree.leaves(gradients):
-            assert jnp.isfinite(leaf).all()
+    @eqx.filter_jit
+    def everything(flow, z, context):
+        gradients = eqx.filter_grad(lambda parts: value(*parts))((flow, z, context))
+        return value(flow, z, context), flow.inverse_and_log_det(z, context)[0], gradients
+
+    extremes = [1e4, -1e4, 1e-40, 0.0]
+    cases = [(z, context) for z in extremes for context in (1.0, z)]
+    for z, context in cases:
+        leaves = jax.tree.leaves(everything(flow, jnp.full((4,), z), jnp.full((CONTEXT_DIM,), context)))
+        assert all(jnp.isfinite(leaf).all() for leaf in leaves), (z, context)
 
 
 def test_a_chain_applies_its_first_flow_first(key):

@@ -55,6 +55,13 @@ def test_every_output_depends_on_the_context_the_first_one_too(key, latent_dim, 
     assert jnp.all(by_context != 0)
 
 
+def test_a_narrow_network_leaves_every_output_an_input(key):
+    for context_dim in (0, 2):
+        made = perturb(MADE(64, (3,), context_dim=context_dim, activation=jnp.tanh, key=key), key, 0.1)
+        jacobian = jacobian_of(made, jnp.ones(2) if context_dim else None)
+        assert jnp.all(jnp.any(jacobian[:, 1:] != 0, axis=-1))
+
+
 def test_the_context_enters_every_layer_or_the_first_alone(key):
     first, every = (
         MADE(4, (8, 8), context_dim=2, context_layers=name, key=key) for name in ("first", "every")
