@@ -26,6 +26,16 @@ def test_mean_field_on_static_mnist(tmp_path):
     assert json.loads(rounded.stdout)["log_p_x"] == pytest.approx(test["log_p_x"], abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("preset", "elbo", "log_p_x"), [("mnist-iaf", -95.0, -89.7), ("mnist-dense-best", -90.3, -86.8)]
+)
+def test_flows_on_static_mnist(tmp_path, preset, elbo, log_p_x):
+    result = jaxvae("train", preset, "--run-dir", "run", "--json", cwd=tmp_path)
+    test = json.loads(result.stdout)["test"]
+    assert test["elbo"] > elbo
+    assert test["log_p_x"] > log_p_x
+
+
 def test_the_tutorial_s_losses_epoch_by_epoch(tmp_path):
     assert jaxvae("train", "mnist-tutorial", "--run-dir", "run", cwd=tmp_path).returncode == 0
     steps_per_epoch = load_run(tmp_path / "run").config.evaluate.every
