@@ -13,8 +13,8 @@ from jaxvae.flows.amortized import Amortized
 from jaxvae.flows.base import Flow, implicit_inverse
 from jaxvae.flows.roots import find_roots
 
-# How near w.u may come to -1, where the map would fold.
-_MARGIN = 1e-6
+# Where elu(w.u) ends: 1e-6 above -1, where the map would fold.
+_LOWEST = float(np.log(1e-6))
 
 
 class Planar(Flow):
@@ -67,8 +67,15 @@ class Planar(Flow):
         """u, w, b and 1 + w.u, which is positive."""
         raw_u, w, b = jnp.split(self.parameters(context), (self.latent_dim, 2 * self.latent_dim))
         along = w @ raw_u
-        below = jnp.clip(along, np.log(_MARGIN), 0.0)
-        bent = jnp.where(along > 0, along, jnp.expm1(below))
-        square = jnp.maximum(w @ w, jnp.finfo(w.dtype).tiny)
-        u = raw_u + (bent - along) * w / square
-        return u, w, b[0], jnp.where(along > 0, 1 + along, jnp.exp(below))
+        # Below this length of w, squared, there is nothing to shift along.
+        square = jnp.maximum(w @ w, 1e-18)
+        u = raw_u + _excess(along) * w / square
+        return u, w, b[0], jnp.where(along > 0, 1 + along, jnp.exp(jnp.clip(along, _LOWEST, 0.0)))
+
+
+def _excess(x: Scalar) -> Scalar:
+    """The difference elu(x) - x, with x clipped below in the first, and to the last digit near 0."""
+    below = jnp.clip(x, _LOWEST, 0.0)
+    near = jnp.clip(x, -0.01, 0.0)
+    series = near**2 * (1 / 2 + near * (1 / 6 + near * (1 / 24 + near / 120)))
+    return jnp.where(x > -0.01, series, jnp.expm1(below) - x)

@@ -64,7 +64,7 @@ def test_the_log_det_is_that_of_the_jacobian_and_the_inverse_undoes(key, name, l
     z = jax.random.normal(jax.random.key(1), (latent_dim,))
     exact = assert_log_det_is_the_jacobian_s(flow, z, context, 1e-4)
     if name not in ("iaf shift", "reverse"):
-        assert abs(exact) > 1e-2, "a log-determinant of 0 can show nothing"
+        assert abs(exact) > 1e-3, "a log-determinant of 0 can show nothing"
     assert flow.has_inverse
     moved, log_det = forward(flow, z, context)
     back, back_log_det = inverse(flow, moved, context)
