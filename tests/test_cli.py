@@ -431,7 +431,7 @@ BAD = {
         ["sample", "{run}", "--seed", "99999999999999999999"],
         r"Expected --seed to be at least 0",
     ),
-    "a flow that is none": (["train", "--posterior.flow", "iff"], r".*--posterior.flow.*iff"),
+    "a flow that is none": (["train", "--posterior.flow", "iff"], r".*'iff' for argument '--posterior.flow'"),
     "zero flows": (
         ["train", "--posterior.flow", "iaf", "--posterior.num-flows", "0"],
         r"Expected --posterior.num-flows to be positive; got 0\.",
