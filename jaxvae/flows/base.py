@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from jaxvae._checks import expected
 from jaxvae._typing import Context, Latent, Scalar
-from jaxvae.flows.orthogonal import invert
+from jaxvae.flows.linear_algebra import invert
 
 
 class Flow(eqx.Module):

@@ -11,7 +11,7 @@ from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expe
 from jaxvae._typing import Context, Key, Latent, Scalar
 from jaxvae.flows.amortized import Amortized
 from jaxvae.flows.base import Flow, implicit_inverse
-from jaxvae.flows.orthogonal import orthonormalize
+from jaxvae.flows.linear_algebra import orthonormalize
 from jaxvae.flows.roots import find_roots
 
 BASES = ("orthogonal", "householder", "identity")
