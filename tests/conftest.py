@@ -31,3 +31,10 @@ def idx_directory(tmp_path_factory):
 @pytest.fixture
 def key():
     return jax.random.key(20240229)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_compiled():
+    """Programs that are kept use up a process's memory maps, and then XLA's compiler crashes."""
+    yield
+    jax.clear_caches()
