@@ -67,7 +67,12 @@ def test_importance_sampling_from_a_flow_posterior_gives_the_exact_log_likelihoo
 
 @pytest.mark.parametrize(("make_flow", "size"), [(make_iaf, 0.25), (make_spline, 0.1)])
 def test_a_flow_prior_is_a_density_and_draws_from_it(key, make_flow, size):
-    prior = FlowPrior(2, perturb(make_flow(2, widths=(8, 8), key=key), key, size))()
+    flow = perturb(make_flow(2, widths=(8, 8), key=key), key, size)
+    prior = FlowPrior(2, flow)()
+    # The flow turns the latent into noise: scoring takes its forward direction.
+    noise, log_det = flow.forward_and_log_det(jnp.array([0.7, -1.2]))
+    exact = StandardNormal(2)().log_prob(noise) + log_det
+    np.testing.assert_allclose(prior.log_prob(jnp.array([0.7, -1.2])), exact, rtol=1e-5)
     side = jnp.linspace(-9, 9, 241)
     grid = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
     density = jnp.exp(jax.jit(prior.log_prob)(grid)) * (side[1] - side[0]) ** 2
