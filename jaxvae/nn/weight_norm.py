@@ -40,11 +40,16 @@ class WeightNorm(eqx.Module):
     init_scale: float = eqx.field(static=True, default=1.0)
     number: int | None = eqx.field(static=True, default=None)
 
-    def __call__(self, y: Float[Array, " out"], norms: Float[Array, " out"]) -> Float[Array, " out"]:
+    @property
+    def is_initializing(self) -> bool:
+        """Whether `initialize_from_data` is at work, and so has to see v x itself."""
+        return self.number is not None
+
+    def __call__(self, y: Float[Array, "... out"], norms: Float[Array, " out"]) -> Float[Array, "... out"]:
         """Scales and shifts the outputs of one example.
 
         Args:
-            y: v x.
+            y: v x; of a convolution, one for each place.
             norms: ||v|| of each output.
         """
         direction = y / norms
@@ -56,8 +61,10 @@ class WeightNorm(eqx.Module):
         return gain * direction + bias
 
     def _from_data(self, direction: Array) -> tuple[Array, Array]:
-        mean = jax.lax.pmean(direction, _AXIS)
-        deviation = jnp.sqrt(jax.lax.pmean((direction - mean) ** 2, _AXIS))
+        places = tuple(range(direction.ndim - 1))
+        mean = jax.lax.pmean(jnp.mean(direction, axis=places), _AXIS)
+        squares = jnp.mean((direction - mean) ** 2, axis=places)
+        deviation = jnp.sqrt(jax.lax.pmean(squares, _AXIS))
         # An output that is the same for every example, such as MADE's first, has no scale to set.
         varies = deviation > 1e-6
         gain = jnp.where(varies, self.init_scale / jnp.where(varies, deviation, 1.0), self.gain)
