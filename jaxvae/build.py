@@ -1,24 +1,30 @@
 """From names in a config to objects; the only place that does this."""
 
+import dataclasses
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae import data, flows, likelihoods
+from jaxvae import data, flows, likelihoods, nn
+from jaxvae._checks import expect_choice
 from jaxvae._typing import Key, Scalar
-from jaxvae.config import Config, FlowConfig
-from jaxvae.decoders import DenseDecoder
-from jaxvae.encoders import DenseEncoder
+from jaxvae.config import Config, DecoderConfig, EncoderConfig, FlowConfig, Options
+from jaxvae.decoders import ConvDecoder, DenseDecoder
+from jaxvae.encoders import ConvEncoder, DenseEncoder
 from jaxvae.estimators import Estimate, importance_log_likelihood
 from jaxvae.evaluate import make_evaluator
 from jaxvae.flows import Flow
 from jaxvae.likelihoods import Likelihood
-from jaxvae.model import VAE, log_weight, make_log_weight
+from jaxvae.model import VAE, log_weight, make_log_weight, make_log_weight_terms, posterior_divergence
 from jaxvae.nn import initialize_from_data
-from jaxvae.objectives import elbo
+from jaxvae.nn.activations import elu
+from jaxvae.objectives import elbo_terms, make_loss
+from jaxvae.pixelcnn import PixelCNNLikelihood
 from jaxvae.posteriors import FlowPosterior, GaussianPosterior
 from jaxvae.priors import FlowPrior, StandardNormal
 from jaxvae.train import TrainState, init_state, make_optimizer, make_train_step
@@ -29,7 +35,7 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
     "softplus": jax.nn.softplus,
     "tanh": jnp.tanh,
-    "elu": jax.nn.elu,
+    "elu": elu,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
 }
@@ -42,6 +48,8 @@ FLOWS = {
     "sylvester-householder": partial(flows.make_sylvester, basis="householder"),
     "sylvester-triangular": partial(flows.make_sylvester, basis="identity"),
 }
+DOWN = {"resnet": nn.ResNetDown, "gated-conv": nn.GatedConvDown}
+UP = {"resnet": nn.ResNetUp, "gated-conv": nn.GatedConvUp}
 LIKELIHOODS = {"bernoulli": likelihoods.Bernoulli, "grey-bernoulli": likelihoods.Bernoulli}
 
 
@@ -63,44 +71,72 @@ def build_dataset(config: Config) -> data.Dataset:
 def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
     """The model with fresh weights, for images of shape `(C, H, W)`."""
     encoder_key, decoder_key, posterior_key, prior_key = jax.random.split(key, 4)
-    dtype = jnp.dtype(config.precision)
-    latent_dim = config.model.latent_dim
-    context_dim = config.posterior.context_dim or latent_dim
-    encoder = DenseEncoder(
-        image_shape,
-        latent_dim,
-        config.encoder.widths,
-        activation=ACTIVATIONS[config.encoder.activation],
-        init=config.encoder.init,
-        scale=config.encoder.scale,
-        context_dim=0 if config.posterior.flow == "none" else context_dim,
-        dtype=dtype,
-        key=encoder_key,
-    )
-    decoder = DenseDecoder(
-        latent_dim,
-        image_shape,
-        config.decoder.widths,
-        activation=ACTIVATIONS[config.decoder.activation],
-        init=config.decoder.init,
-        dtype=dtype,
-        key=decoder_key,
-    )
+    latent_dim, dtype = config.model.latent_dim, jnp.dtype(config.precision)
+    context_dim = 0 if config.posterior.flow == "none" else config.posterior.context_dim or latent_dim
+    encoder = build_encoder(config.encoder, image_shape, latent_dim, context_dim, dtype, encoder_key)
     posterior, prior = GaussianPosterior(encoder), StandardNormal(latent_dim)
     if config.posterior.flow != "none":
         flow = build_flow(config.posterior, latent_dim, context_dim, dtype, posterior_key)
         posterior = FlowPosterior(encoder, flow)
     if config.prior.flow != "none":
         prior = FlowPrior(latent_dim, build_flow(config.prior, latent_dim, 0, dtype, prior_key))
-    return VAE(posterior, prior, Likelihood(decoder, LIKELIHOODS[config.model.likelihood]))
+    return VAE(posterior, prior, build_likelihood(config, image_shape, dtype, decoder_key))
+
+
+def build_encoder(
+    config: EncoderConfig, image_shape: tuple[int, ...], latent_dim: int, context_dim: int, dtype, key: Key
+) -> DenseEncoder | ConvEncoder:
+    """An encoder by the name of its network."""
+    options = _resolved(config)
+    if config.network == "dense":
+        return DenseEncoder(image_shape, latent_dim, context_dim=context_dim, dtype=dtype, key=key, **options)
+    network_key, dense_key = jax.random.split(key)
+    given = {name: options.pop(name) for name in ("scale", "scale_bias") if name in options}
+    given |= {name: options[name] for name in ("weight_norm",) if name in options}
+    network = DOWN[config.network](image_shape, dtype=dtype, key=network_key, **options)
+    return ConvEncoder(
+        network, image_shape, latent_dim, context_dim=context_dim, dtype=dtype, key=dense_key, **given
+    )
+
+
+def build_decoder(
+    config: DecoderConfig, latent_dim: int, out_shape: tuple[int, ...], dtype, key: Key
+) -> DenseDecoder | ConvDecoder:
+    """A decoder to `(maps, H, W)` by the name of its network."""
+    options = _resolved(config)
+    if config.network == "dense":
+        return DenseDecoder(latent_dim, out_shape, dtype=dtype, key=key, **options)
+    return ConvDecoder(UP[config.network](latent_dim, out_shape, dtype=dtype, key=key, **options))
+
+
+def build_likelihood(
+    config: Config, image_shape: tuple[int, ...], dtype, key: Key
+) -> Likelihood | PixelCNNLikelihood:
+    """The decoder and what its output says about the pixels."""
+    latent_dim = config.model.latent_dim
+    if config.pixelcnn.model == "none":
+        decoder = build_decoder(config.decoder, latent_dim, image_shape, dtype, key)
+        return Likelihood(decoder, LIKELIHOODS[config.model.likelihood])
+    expect_choice("the likelihood of a PixelCNN", config.model.likelihood, ["bernoulli"])
+    options, (decoder_key, pixels_key) = _resolved(config.pixelcnn), jax.random.split(key)
+    context_shape = (options.pop("context_maps", 32), *image_shape[1:])
+    decoder = build_decoder(config.decoder, latent_dim, context_shape, dtype, decoder_key)
+    pixelcnn = nn.PixelCNN(image_shape, context_shape[0], dtype=dtype, key=pixels_key, **options)
+    return PixelCNNLikelihood(decoder, pixelcnn)
+
+
+def _resolved(config: Options) -> dict[str, Any]:
+    """What was given, with objects in the place of names."""
+    options = config.options()
+    if "activation" in options:
+        options["activation"] = ACTIVATIONS[options["activation"]]
+    return options
 
 
 def build_flow(config: FlowConfig, latent_dim: int, context_dim: int, dtype, key: Key) -> Flow:
     """A flow of latents `(D,)` and contexts `(F,)`, by its name."""
-    options = config.options()
-    if "activation" in options:
-        options["activation"] = ACTIVATIONS[options["activation"]]
-    return FLOWS[config.flow](latent_dim, context_dim=context_dim, dtype=dtype, key=key, **options)
+    options = _resolved(config) | {"context_dim": context_dim}
+    return FLOWS[config.flow](latent_dim, dtype=dtype, key=key, **options)
 
 
 def build_optimizer(config: Config) -> optax.GradientTransformation:
@@ -122,9 +158,25 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
     )
 
 
-def negative_elbo(model: VAE, key: Key, x, y) -> Scalar:
-    """The loss of one example, in nats."""
-    return -elbo(make_log_weight(model, x, y), key)
+def make_loss_terms(config: Config) -> Callable[[VAE, Key, Any, Any], dict[str, Scalar]]:
+    """The terms of one example's loss: with consistency regularisation, x comes with its augmentation."""
+
+    def loss_terms(model: VAE, key: Key, x, y) -> dict[str, Scalar]:
+        return elbo_terms(make_log_weight_terms(model, x, y), key)
+
+    def with_consistency(model: VAE, key: Key, pair, y) -> dict[str, Scalar]:
+        key, draw_key = jax.random.split(key)
+        terms = loss_terms(model, key, pair[0], y)
+        return {**terms, "consistency": posterior_divergence(model, draw_key, *pair, y)}
+
+    return with_consistency if config.objective.consistency else loss_terms
+
+
+def build_prepare(config: Config) -> Callable[[Key, Any], Any]:
+    """From the stored training images to what the loss takes."""
+    if config.objective.consistency:
+        return data.make_prepare_pair(config.data.binarization)
+    return data.make_prepare(config.data.binarization, training=True)
 
 
 def build_training(
@@ -148,7 +200,11 @@ def build_training(
         x = prepare(prepare_key, jnp.asarray(images[: config.batch_size]))
         model = initialize_from_data(model, log_weight, jax.random.split(draws_key, len(x)), x)
     state = init_state(model, optimizer, make_key(config, "train"), ema=decay is not None)
-    return state, make_train_step(negative_elbo, optimizer, ema_decay=decay)
+    combine = make_loss(**dataclasses.asdict(config.objective))
+    step = make_train_step(
+        make_loss_terms(config), optimizer, combine=combine, ema_decay=decay, num_parts=config.num_parts
+    )
+    return state, step
 
 
 def build_evaluator(config: Config, num_samples: int, *, training: bool = False):

@@ -19,7 +19,7 @@ import tyro
 from jaxvae import plots, presets
 from jaxvae._checks import InputError, expect_choice, expect_in_range, expect_positive
 from jaxvae.build import build_dataset
-from jaxvae.config import Config, follow_flows
+from jaxvae.config import Config, follow_choices
 from jaxvae.data import Dataset, make_prepare
 from jaxvae.interrupts import Interrupted, stop_on_signals
 from jaxvae.model import VAE, generate, reconstruct
@@ -272,7 +272,7 @@ def _parse(arguments: list[str]) -> Any:
     # Once for the preset and the run, whose config is then what the other arguments override.
     default = _parse_options(name, rest, Train(Config())).with_defaults()
     parsed = _parse_options(name, rest, default)
-    config = follow_flows(default.config, parsed.config)
+    config = follow_choices(default.config, parsed.config)
     if config == default.config:
         return parsed
     return _parse_options(name, rest, dataclasses.replace(default, config=config))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxvae._typing import Image, Key, Label, Latent
 from jaxvae.nn import MLP
@@ -20,6 +21,8 @@ class DenseDecoder(eqx.Module):
         widths: of the hidden layers.
         activation: between the layers.
         init: `he` or `uniform`, as in `nn.MLP`.
+        skip: whether the latent is given to every layer, as in `nn.MLP`.
+        weight_norm: of every layer.
         label_dim: Y, the size of the labels that are appended to the latent; 0 for none.
         dtype: of the operands of the matrix products.
         key: for the initial weights.
@@ -39,15 +42,33 @@ class DenseDecoder(eqx.Module):
         *,
         activation: Callable = jax.nn.relu,
         init: str = "he",
+        skip: bool = False,
+        weight_norm: bool = False,
         label_dim: int = 0,
         dtype=jnp.float32,
         key: Key,
     ):
         self.image_shape = tuple(image_shape)
         sizes = (latent_dim + label_dim, *widths, math.prod(image_shape))
-        self.mlp = MLP(sizes, activation, init=init, dtype=dtype, key=key)
+        options = {"init": init, "skip": skip, "weight_norm": weight_norm, "dtype": dtype}
+        self.mlp = MLP(sizes, activation, key=key, **options)
 
     def __call__(self, z: Latent, y: Label | None = None) -> Image:
         """Decodes one latent."""
         features = z if y is None else jnp.concatenate([z, y])
         return self.mlp(features).reshape(self.image_shape)
+
+
+class ConvDecoder(eqx.Module):
+    """A convolutional network from a latent and a label to maps of an image's size.
+
+    Args:
+        network: from a vector, the latent and the label after it, to maps `(H, W, C)`, such as
+            `nn.ResNetUp` or `nn.GatedConvUp`.
+    """
+
+    network: Callable[[Float[Array, " D+Y"]], Float[Array, "H W C"]]
+
+    def __call__(self, z: Latent, y: Label | None = None) -> Image:
+        """Decodes one latent."""
+        return jnp.moveaxis(self.network(z if y is None else jnp.concatenate([z, y])), -1, 0)

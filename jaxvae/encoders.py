@@ -1,5 +1,6 @@
 """x, y -> the location and scale of q(z | x, y), and what a flow may be conditioned on."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,11 +9,11 @@ import chex
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from jaxvae._checks import expect_choice
+from jaxvae._checks import expect_choice, expect_positive
 from jaxvae._typing import Context, Image, Key, Label, Latent
-from jaxvae.nn import MLP
+from jaxvae.nn import MLP, GatedConvDown, Linear, ResNetDown
 
 # What turns the encoder's last layer into a positive scale.
 SCALES: dict[str, Callable[[Array], Array]] = {"softplus": jax.nn.softplus, "exp": jnp.exp}
@@ -26,6 +27,24 @@ class Encoding(NamedTuple):
     context: Context | None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Head:
+    """From the last layer's outputs to an `Encoding`."""
+
+    latent_dim: int
+    scale: str
+    scale_bias: float
+
+    def __post_init__(self):
+        expect_positive("latent_dim", self.latent_dim)
+        expect_choice("scale", self.scale, SCALES)
+
+    def __call__(self, outputs: Float[Array, " 2D+F"]) -> Encoding:
+        loc, raw_scale, context = jnp.split(outputs, (self.latent_dim, 2 * self.latent_dim))
+        scale = SCALES[self.scale](raw_scale + self.scale_bias)
+        return Encoding(loc, scale, context if len(context) else None)
+
+
 class DenseEncoder(eqx.Module):
     """A fully connected encoder.
 
@@ -35,7 +54,10 @@ class DenseEncoder(eqx.Module):
         widths: of the hidden layers.
         activation: between the layers.
         init: `he` or `uniform`, as in `nn.MLP`.
+        skip: whether the image is given to every layer, as in `nn.MLP`.
+        weight_norm: of every layer.
         scale: `softplus` or `exp`, from the last layer to the standard deviation.
+        scale_bias: added before that; below 0 for a posterior that starts narrow.
         context_dim: F, the size of the context for a flow; 0 for none.
         label_dim: Y, the size of the labels that are appended to the image; 0 for none.
         dtype: of the operands of the matrix products.
@@ -47,8 +69,7 @@ class DenseEncoder(eqx.Module):
 
     mlp: MLP
     image_shape: tuple[int, ...] = eqx.field(static=True)
-    latent_dim: int = eqx.field(static=True)
-    scale: str = eqx.field(static=True)
+    head: _Head = eqx.field(static=True)
 
     def __init__(
         self,
@@ -58,23 +79,73 @@ class DenseEncoder(eqx.Module):
         *,
         activation: Callable = jax.nn.relu,
         init: str = "he",
+        skip: bool = False,
+        weight_norm: bool = False,
         scale: str = "softplus",
+        scale_bias: float = 0.0,
         context_dim: int = 0,
         label_dim: int = 0,
         dtype=jnp.float32,
         key: Key,
     ):
-        expect_choice("scale", scale, SCALES)
         self.image_shape = tuple(image_shape)
-        self.latent_dim = latent_dim
-        self.scale = scale
+        self.head = _Head(latent_dim, scale, scale_bias)
         sizes = (math.prod(image_shape) + label_dim, *widths, 2 * latent_dim + context_dim)
-        self.mlp = MLP(sizes, activation, init=init, dtype=dtype, key=key)
+        options = {"init": init, "skip": skip, "weight_norm": weight_norm, "dtype": dtype}
+        self.mlp = MLP(sizes, activation, key=key, **options)
 
     def __call__(self, x: Image, y: Label | None = None) -> Encoding:
         """Encodes one image."""
         chex.assert_shape(x, self.image_shape)
         features = x.ravel() if y is None else jnp.concatenate([x.ravel(), y])
-        outputs = self.mlp(features)
-        loc, raw_scale, context = jnp.split(outputs, (self.latent_dim, 2 * self.latent_dim))
-        return Encoding(loc, SCALES[self.scale](raw_scale), context if len(context) else None)
+        return self.head(self.mlp(features))
+
+
+class ConvEncoder(eqx.Module):
+    """A convolutional network and one dense layer, to the location, the scale and the context.
+
+    Args:
+        network: from an image `(H, W, C)` to features; any other with a `feature_dim` will do as well.
+        image_shape: `(C, H, W)` of the images.
+        latent_dim: D.
+        weight_norm: of the dense layer.
+        scale: `softplus` or `exp`, from the last layer to the standard deviation.
+        scale_bias: added before that; below 0 for a posterior that starts narrow.
+        context_dim: F, the size of the context for a flow; 0 for none.
+        label_dim: Y, the size of the labels that are appended to the features; 0 for none.
+        dtype: of the operands of the dense layer's product.
+        key: for the dense layer's initial weights.
+
+    Raises:
+        ValueError: if `scale` is unknown or a size is not positive.
+    """
+
+    network: ResNetDown | GatedConvDown
+    dense: Linear
+    image_shape: tuple[int, ...] = eqx.field(static=True)
+    head: _Head = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: ResNetDown | GatedConvDown,
+        image_shape: tuple[int, ...],
+        latent_dim: int,
+        *,
+        weight_norm: bool = True,
+        scale: str = "exp",
+        scale_bias: float = -3.0,
+        context_dim: int = 0,
+        label_dim: int = 0,
+        dtype=jnp.float32,
+        key: Key,
+    ):
+        self.network, self.image_shape = network, tuple(image_shape)
+        self.head = _Head(latent_dim, scale, scale_bias)
+        sizes = network.feature_dim + label_dim, 2 * latent_dim + context_dim
+        self.dense = Linear(*sizes, weight_norm=weight_norm, dtype=dtype, key=key)
+
+    def __call__(self, x: Image, y: Label | None = None) -> Encoding:
+        """Encodes one image."""
+        chex.assert_shape(x, self.image_shape)
+        features = self.network(jnp.moveaxis(x, 0, -1))
+        return self.head(self.dense(features if y is None else jnp.concatenate([features, y])))

@@ -6,7 +6,7 @@ import distrax
 import equinox as eqx
 import jax.numpy as jnp
 
-from jaxvae._typing import Image, Key, Label, Latent, LogWeightFn, Scalar
+from jaxvae._typing import Image, Key, Label, Latent, LogWeightFn, LogWeightTerms, Scalar
 
 
 class VAE(eqx.Module):
@@ -39,6 +39,27 @@ def log_joint(model: VAE, z: Latent, x: Image, y: Label | None = None) -> Scalar
     return jnp.asarray(log_p_x_given_z + log_p_z)
 
 
+def make_log_weight_terms(model: VAE, x: Image, y: Label | None = None) -> Callable[[Key], LogWeightTerms]:
+    """The terms of one image's log-weight as a function of the key alone; encodes the image once.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        x: image `(C, H, W)`.
+        y: label `(Y,)` or None.
+
+    Returns:
+        `log_weight_terms_fn(key)`, the terms (nats) at a fresh draw z ~ q(z | x, y).
+    """
+    posterior = model.posterior(x, y)
+
+    def log_weight_terms_fn(key: Key) -> LogWeightTerms:
+        z, log_q_z = posterior.sample_and_log_prob(seed=key)
+        log_p_x_given_z, log_p_z = model.likelihood(z, y).log_prob(x), model.prior(y).log_prob(z)
+        return LogWeightTerms(*(jnp.asarray(term) for term in (log_p_x_given_z, log_p_z, log_q_z)))
+
+    return log_weight_terms_fn
+
+
 def make_log_weight(model: VAE, x: Image, y: Label | None = None) -> LogWeightFn:
     """The log-weight of one image as a function of the key alone; encodes the image once.
 
@@ -50,11 +71,11 @@ def make_log_weight(model: VAE, x: Image, y: Label | None = None) -> LogWeightFn
     Returns:
         `log_weight_fn(key)`, the log-weight (nats) of a fresh draw z ~ q(z | x, y).
     """
-    posterior = model.posterior(x, y)
+    terms_fn = make_log_weight_terms(model, x, y)
 
     def log_weight_fn(key: Key) -> Scalar:
-        z, log_q_z = posterior.sample_and_log_prob(seed=key)
-        return log_joint(model, z, x, y) - log_q_z
+        terms = terms_fn(key)
+        return terms.log_p_x_given_z + terms.log_p_z - terms.log_q_z
 
     return log_weight_fn
 
@@ -72,6 +93,27 @@ def log_weight(model: VAE, key: Key, x: Image, y: Label | None = None) -> Scalar
         y: label `(Y,)` or None.
     """
     return make_log_weight(model, x, y)(key)
+
+
+def posterior_divergence(model: VAE, key: Key, x: Image, other: Image, y: Label | None = None) -> Scalar:
+    """KL(q(z | other, y) || q(z | x, y)) of two images' posteriors, in nats.
+
+    Sinha & Dieng 2021, arXiv:2105.14859. In closed form between Gaussians; between flows an
+    unbiased estimate from one draw, which takes the flow's inverse and its gradient: slow.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        key: for the draw.
+        x: image `(C, H, W)`.
+        other: image `(C, H, W)`, such as an augmentation of `x`.
+        y: label `(Y,)` or None.
+    """
+    posterior, others = model.posterior(x, y), model.posterior(other, y)
+    try:
+        return others.kl_divergence(posterior)
+    except NotImplementedError:
+        z, log_q = others.sample_and_log_prob(seed=key)
+        return log_q - posterior.log_prob(z)
 
 
 def reconstruct(model: VAE, key: Key, x: Image, y: Label | None = None) -> Image:

@@ -11,9 +11,16 @@ from typing import Any
 
 from jaxvae import writers
 from jaxvae._checks import expect_choice, expect_in_range, expect_shape, expected
-from jaxvae.build import build_evaluator, build_model, build_optimizer, build_training, make_key
+from jaxvae.build import (
+    build_evaluator,
+    build_model,
+    build_optimizer,
+    build_prepare,
+    build_training,
+    make_key,
+)
 from jaxvae.config import Config, from_dict, to_dict
-from jaxvae.data import Dataset, make_prepare
+from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import Interrupted, StopRequest
 from jaxvae.model import VAE
@@ -52,7 +59,7 @@ class Run:
             ValueError: if there is no readable checkpoint, or it is of another model.
         """
         state, _ = build_training(self.config, self.image_shape)
-        return self.checkpoints.restore((state, Tally()), best=best)
+        return self.checkpoints.restore((state, new_tally(self.config)), best=best)
 
     def load_model(self) -> VAE:
         """The model to use: the best by validation ELBO, or the last where no split was held out."""
@@ -85,6 +92,12 @@ def load_run(directory: str | os.PathLike) -> Run:
         return Run(directory, content["preset"], config, tuple(content["image_shape"]))
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise expected(f"{path}", "to be the config of a run", f"{error!r}") from error
+
+
+def new_tally(config: Config) -> Tally:
+    """The tally before the first step, with a sum for each term of the loss."""
+    names = ("elbo", "kl", "consistency") if config.objective.consistency else ("elbo", "kl")
+    return Tally(sums=dict.fromkeys(names, 0.0))
 
 
 def new_directory(preset: str) -> pathlib.Path:
@@ -165,7 +178,7 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
                 evaluate_every=config.evaluate.every,
                 block_size=config.block_size,
             ),
-            prepare=make_prepare(config.data.binarization, training=True),
+            prepare=build_prepare(config),
             monitor=monitor,
             writer=writer,
             checkpoints=run.checkpoints,
@@ -183,7 +196,7 @@ def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
     """Where the run stands; its config is written once that is known to fit."""
     expect_shape("the images", dataset.image_shape, run.image_shape)
     state, step = build_training(run.config, run.image_shape, dataset.train.images)
-    tally = Tally()
+    tally = new_tally(run.config)
     if run.checkpoints.latest() is not None:
         state, tally = run.load_state()
     if run.config.steps < int(state.step):

@@ -49,8 +49,8 @@ def test_an_unknown_preset_names_the_near_ones():
 
 
 def test_an_unknown_field_is_refused():
-    with pytest.raises(ValueError, match=r"Expected a field of EncoderConfig .*; got 'width' \(near"):
-        from_dict({"encoder": {"width": [3]}})
+    with pytest.raises(ValueError, match=r"Expected a field of EncoderConfig .*; got 'wdiths' \(near"):
+        from_dict({"encoder": {"wdiths": [3]}})
 
 
 BAD = {
@@ -67,7 +67,7 @@ BAD = {
     ),
     "activation": (
         lambda: Config(encoder=EncoderConfig(activation="rleu")),
-        r"Expected activation to be one of .*; got 'rleu' \(near: relu\)\.",
+        r"Expected --encoder.activation to be one of .*; got 'rleu' \(near: relu\)\.",
     ),
     "flow": (
         lambda: Config(posterior=PosteriorConfig(flow="iaff")),

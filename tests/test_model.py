@@ -16,9 +16,9 @@ from tests import helpers
 SHAPE = (2, 3, 5)
 
 
-def make_model(key, *, label_dim=0, scale="softplus"):
+def make_model(key, *, label_dim=0, scale="softplus", widths=(6,)):
     encoder = DenseEncoder(SHAPE, 4, (8, 7), scale=scale, label_dim=label_dim, key=key)
-    decoder = DenseDecoder(4, SHAPE, (6,), label_dim=label_dim, key=key)
+    decoder = DenseDecoder(4, SHAPE, widths, label_dim=label_dim, key=key)
     return VAE(GaussianPosterior(encoder), StandardNormal(4), Likelihood(decoder, Bernoulli))
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxvae._checks import expect_choice
 from jaxvae._typing import Bytes, Key
+from jaxvae.data.augment import random_affine
 
 # How pixels become what the model sees:
 #   static     one draw of every pixel as Bernoulli(grey / 255), frozen for ever
@@ -61,5 +62,29 @@ def make_prepare(binarization: str, *, training: bool) -> Callable[[Key, Bytes],
         if binarization == "dynamic" and training:
             return jax.random.bernoulli(key, images.astype(jnp.float32) / 255).astype(jnp.float32)
         return images.astype(jnp.float32)
+
+    return prepare
+
+
+def make_prepare_pair(binarization: str) -> Callable[[Key, Bytes], tuple[Array, Array]]:
+    """The same for training images, of which each comes with its random affine augmentation.
+
+    The two are augmented first and binarised then, each with a draw of its own.
+
+    Args:
+        binarization: one of `BINARIZATIONS`.
+
+    Returns:
+        `prepare(key, images)`, the images and their augmentations, both as from `make_prepare`.
+
+    Raises:
+        ValueError: if `binarization` is unknown.
+    """
+    prepare_one = make_prepare(binarization, training=True)
+
+    def prepare(key: Key, images: Bytes) -> tuple[Array, Array]:
+        key, affine_key, augmented_key = jax.random.split(key, 3)
+        augmented = random_affine(affine_key, images)
+        return prepare_one(key, images), prepare_one(augmented_key, augmented)
 
     return prepare

@@ -148,6 +148,18 @@ class _FlowBijector(distrax.Bijector):
         self._check_inverse_input_shape(y)
         return self._over_leading_axes(self._flow.inverse_and_log_det, y)
 
+    def same_as(self, other: distrax.Bijector) -> bool:
+        """Whether it is this very object.
+
+        Raises:
+            NotImplementedError: if not. With False, distrax would compare the two programs, which are alike
+                whatever the parameters and the context, and take the divergence of the bases for that of
+                the flows.
+        """
+        if other is self:
+            return True
+        raise NotImplementedError("The KL divergence between two flows has no closed form.")
+
     def _over_leading_axes(self, function: Callable, latents: Array) -> tuple[Array, Array]:
         def one(latent: Latent) -> tuple[Latent, Scalar]:
             return function(latent, self._context)

@@ -8,6 +8,7 @@ from jaxvae.nn.gated_conv import GatedConvDown as GatedConvDown
 from jaxvae.nn.gated_conv import GatedConvUp as GatedConvUp
 from jaxvae.nn.masked import MADE as MADE
 from jaxvae.nn.masked import MaskedLinear as MaskedLinear
+from jaxvae.nn.pixelcnn import PixelCNN as PixelCNN
 from jaxvae.nn.resnet import ResidualBlock as ResidualBlock
 from jaxvae.nn.resnet import ResNetDown as ResNetDown
 from jaxvae.nn.resnet import ResNetUp as ResNetUp

@@ -87,6 +87,11 @@ class GatedConvDown(eqx.Module):
         self.dense = Linear(math.prod(shape), 2 * width, key=dense_key, **options)
         self.remat = remat
 
+    @property
+    def feature_dim(self) -> int:
+        """F."""
+        return self.dense.weight.shape[0] // 2
+
     def __call__(self, x: Maps) -> Float[Array, " F"]:
         """The features of one image `(H, W, C)`."""
         for layer in self.layers:
@@ -121,6 +126,7 @@ class GatedConvUp(eqx.Module):
     head: Conv
     shape: tuple[int, ...] = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
+    dtype: jnp.dtype = eqx.field(static=True)
 
     def __init__(
         self,
@@ -144,14 +150,15 @@ class GatedConvUp(eqx.Module):
             GatedConv(into, out, kernel_size, stride=stride, transposed=stride > 1, key=k, **options)
             for into, out, stride, k in zip(maps[::-1], outs[::-1], strides[::-1], keys, strict=True)
         )
-        self.head = Conv(maps[0], out_shape[0], 1, key=head_key, **options)
-        self.remat = remat
+        # In float32, since parameters of a distribution need more digits than maps do.
+        self.head = Conv(maps[0], out_shape[0], 1, weight_norm=weight_norm, key=head_key)
+        self.remat, self.dtype = remat, jnp.dtype(dtype)
 
     def __call__(self, features: Float[Array, " in_dim"]) -> Maps:
         """The maps `(H, W, maps)` of one vector."""
         chex.assert_rank(features, 1)
         linear, gate = jnp.split(self.dense(features), 2)
-        hidden = (linear * jax.nn.sigmoid(gate)).reshape(self.shape).astype(self.head.dtype)
+        hidden = (linear * jax.nn.sigmoid(gate)).reshape(self.shape).astype(self.dtype)
         for layer in self.layers:
             hidden = run(layer, hidden, self.remat)
         return self.head(hidden)

@@ -28,6 +28,7 @@ class MaskedLinear(eqx.Module):
         mask: bool `(rows, in)`, true where an output may depend on an input.
         repeats: out / rows; the outputs are so many runs of rows with the same mask.
         context_dim: F, the size of the context; 0 for none.
+        adds_context: whether the context, of the size of the outputs, has no weights: `W x + c + b`.
         gain: the initial standard deviation of the outputs, for inputs and context of deviation 1: each
             row of the weights counts the inputs that its mask leaves.
         weight_norm: whether the layer is weight-normalised, over what the mask leaves.
@@ -42,6 +43,7 @@ class MaskedLinear(eqx.Module):
     mask: Bool[Array, "out in"]
     blocks: tuple[tuple[int, int, int], ...] = eqx.field(static=True)
     repeats: int = eqx.field(static=True)
+    adds_context: bool = eqx.field(static=True)
     dtype: jnp.dtype = eqx.field(static=True)
 
     def __init__(
@@ -50,13 +52,14 @@ class MaskedLinear(eqx.Module):
         *,
         repeats: int = 1,
         context_dim: int = 0,
+        adds_context: bool = False,
         gain: float = 1.0,
         weight_norm: bool = False,
         dtype=jnp.float32,
         key: Key,
     ):
         expect_choice("dtype", jnp.dtype(dtype).name, ["float32", "bfloat16"])
-        self.blocks, self.repeats = _row_blocks(mask), repeats
+        self.blocks, self.repeats, self.adds_context = _row_blocks(mask), repeats, adds_context
         mask = np.tile(mask, (repeats, 1))
         self.mask = jnp.asarray(mask)
         self.dtype = jnp.dtype(dtype)
@@ -75,12 +78,14 @@ class MaskedLinear(eqx.Module):
             self.norm = WeightNorm(self._norms(), jnp.zeros((num_outputs,)), min(gain, 1.0))
 
     def __call__(self, x: Float[Array, " in"], context: Context | None = None) -> Float[Array, " out"]:
-        """Maps one example; `vmap` it for a batch. A layer without context weights ignores the context."""
+        """Maps one example; `vmap` it for a batch. A layer that takes no context ignores it."""
         chex.assert_shape(x, (self.weight.shape[1],))
         y = self._masked_product(x)
         if self.context_weight is not None:
             assert context is not None
             y = y + product(self.context_weight, context, self.dtype)
+        elif self.adds_context:
+            y = y + context
         if self.norm is not None:
             return self.norm(y, self._norms())
         return y if self.bias is None else y + self.bias
@@ -124,7 +129,8 @@ class MADE(eqx.Module):
         degrees_seed: of the random degrees. They are no part of the weights: layers made with any key have
             the same masks.
         context_dim: F, the size of the context that all outputs may depend on; 0 for none.
-        context_layers: `first`, where the context enters the first layer alone, or `every`.
+        context_layers: `every`, or `first`, which the context enters through weights; or `add`, where it is
+            added to the first hidden layer as it is, and so has that layer's size.
         residual: whether each hidden layer after the first is added to what it takes.
         weight_norm: whether every layer is weight-normalised.
         activation: of the hidden layers.
@@ -133,7 +139,8 @@ class MADE(eqx.Module):
 
     Raises:
         ValueError: if a size is not positive; if the order is no permutation; if a residual network has
-            hidden layers of several widths; if the degrees leave an output without inputs.
+            hidden layers of several widths; if an added context has another size; if the degrees leave an
+            output without inputs.
     """
 
     layers: tuple[MaskedLinear, ...]
@@ -163,7 +170,11 @@ class MADE(eqx.Module):
     ):
         for name, size in (("latent_dim", latent_dim), ("num_outputs", num_outputs)):
             expect_positive(name, size)
-        expect_choice("context_layers", context_layers, ["first", "every"])
+        expect_choice("context_layers", context_layers, ["first", "every", "add"])
+        adds = context_dim > 0 and context_layers == "add"
+        if adds and context_dim != (*widths, 0)[0]:
+            what = "a context that is added to the first hidden layer"
+            raise expected(what, f"to have its size, {(*widths, 0)[0]}", context_dim)
         self.order = tuple(int(place) for place in (range(latent_dim) if order is None else order))
         if sorted(self.order) != list(range(latent_dim)):
             raise expected("order", f"to be a permutation of 0 to {latent_dim - 1}", self.order)
@@ -181,7 +192,8 @@ class MADE(eqx.Module):
             MaskedLinear(
                 mask,
                 repeats=num_outputs if i == len(widths) else 1,
-                context_dim=context_dim if i == 0 or context_layers == "every" else 0,
+                context_dim=context_dim if not adds and (i == 0 or context_layers == "every") else 0,
+                adds_context=adds and i == 0,
                 gain=gain,
                 weight_norm=weight_norm,
                 dtype=dtype,

@@ -141,6 +141,11 @@ class ResNetDown(eqx.Module):
         self.dense = Linear(math.prod(shape), width, key=dense_key, **options)
         self.remat = remat
 
+    @property
+    def feature_dim(self) -> int:
+        """F."""
+        return self.dense.weight.shape[0]
+
     def __call__(self, x: Maps) -> Float[Array, " F"]:
         """The features of one image `(H, W, C)`."""
         hidden = self.stem(x)
@@ -178,6 +183,7 @@ class ResNetUp(eqx.Module):
     head: Conv
     shape: tuple[int, ...] = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
+    dtype: jnp.dtype = eqx.field(static=True)
 
     def __init__(
         self,
@@ -211,13 +217,14 @@ class ResNetUp(eqx.Module):
             ResidualBlock(into, out, stride=stride, up=upsample, key=k, **options)
             for (into, out, stride), k in zip(plan, keys, strict=True)
         )
-        self.head = Conv(maps[0], out_shape[0], weight_norm=weight_norm, dtype=dtype, key=head_key)
-        self.remat = remat
+        # In float32, since parameters of a distribution need more digits than maps do.
+        self.head = Conv(maps[0], out_shape[0], weight_norm=weight_norm, key=head_key)
+        self.remat, self.dtype = remat, jnp.dtype(dtype)
 
     def __call__(self, features: Float[Array, " in_dim"]) -> Maps:
         """The maps `(H, W, maps)` of one vector."""
         chex.assert_rank(features, 1)
-        hidden = self.dense(features).reshape(self.shape).astype(self.head.dtype)
+        hidden = self.dense(features).reshape(self.shape).astype(self.dtype)
         for block in self.blocks:
             hidden = run(block, hidden, self.remat)
         return self.head(elu(hidden))

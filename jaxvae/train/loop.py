@@ -75,20 +75,26 @@ class Tally(eqx.Module):
         evaluate_seconds: in evaluations, without compilation.
         compile_seconds: in compilation.
         best_elbo: the highest ELBO of the split that selects, or -inf.
-        loss_sum: of the losses since the last record.
-        loss_count: how many they are.
+        sums: of the terms of the loss since the last record, by name; a loss without terms is the negative
+            `elbo`.
+        num_summed: of how many steps.
     """
 
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     compile_seconds: float = 0.0
     best_elbo: float = -np.inf
-    loss_sum: float = 0.0
-    loss_count: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=lambda: {"elbo": 0.0})
+    num_summed: int = 0
 
     def plus(self, **amounts: float) -> "Tally":
         """A tally with `amounts` added."""
         return dataclasses.replace(self, **{name: getattr(self, name) + v for name, v in amounts.items()})
+
+    def plus_terms(self, sums: dict[str, float], num_steps: int) -> "Tally":
+        """A tally with the sums over more steps added."""
+        total = {name: self.sums.get(name, 0.0) + value for name, value in sums.items()}
+        return dataclasses.replace(self, sums=total, num_summed=self.num_summed + num_steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +130,15 @@ def train(
 
     Args:
         state: where to start; donated.
-        step: from `make_train_step`, with the negative ELBO as its loss.
+        step: from `make_train_step`, with the negative ELBO as its loss, or with terms that have `elbo`
+            among them.
         images: `(N, C, H, W)`; they stay on the device.
         labels: `(N, Y)` or None.
         plan: how long, and how often to look.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
-        writer: takes the records `step`, `epoch`, `train_elbo`, `examples_per_second` and the monitor's
+        writer: takes the records `step`, `epoch`, `train_elbo` and the other terms likewise,
+            `examples_per_second` and the monitor's
             `<name>_elbo` and `<name>_log_p_x`.
         checkpoints: where to save; None for nowhere.
         tally: of the run's earlier parts.
@@ -154,9 +162,7 @@ def train(
         tally = tally.plus(
             train_seconds=part.seconds,
             compile_seconds=part.compile_seconds,
-            loss_sum=part.loss_sum,
-            loss_count=part.num_steps,
-        )
+        ).plus_terms(part.sums, part.num_steps)
         if now == stop:
             tally = _record(now, part, state, tally, plan, monitor, writer, checkpoints, len(images))
         interrupted = now < plan.num_steps and stop_requested()
@@ -173,7 +179,7 @@ class _Part:
 
     state: TrainState
     num_steps: int
-    loss_sum: float
+    sums: dict[str, float]
     losses: np.ndarray
     seconds: float
     compile_seconds: float
@@ -201,24 +207,25 @@ class _Runner:
         """Runs to `until`, or to the end of the dispatch in which a stop is requested or a loss breaks."""
         compiled_before = self._compile_seconds()
         start = now = int(state.step)
-        total, losses, seconds = 0.0, np.zeros(1), 0.0
-        while now < until and np.isfinite(total) and not (now > start and stop_requested()):
+        sums, losses, seconds = {}, np.zeros(1), 0.0
+        while now < until and np.isfinite(losses).all() and not (now > start and stop_requested()):
             size = self._block_size if until - now >= self._block_size else 1
             wanted = round(self._steps_per_second * _DISPATCH_SECONDS / size)
             num_blocks = min(max(1, wanted), (until - now) // size)
             work = (self._images, self._labels, jnp.asarray(num_blocks, jnp.int32))
             program = self._programs[size].compile(work, state)
             began = time.perf_counter()
-            state, loss_sum, losses = program(work, state)
+            state, more, losses = program(work, state)
             # Reading the losses is the one synchronisation of a dispatch.
-            total += float(loss_sum)
+            more = more if isinstance(more, dict) else {"elbo": -more}
+            sums = {name: sums.get(name, 0.0) + float(value) for name, value in more.items()}
             took = time.perf_counter() - began
             self._steps_per_second = num_blocks * size / took
             now, seconds = int(state.step), seconds + took
             if self._writer is not None:
                 self._writer.advance(now)
         compile_seconds = self._compile_seconds() - compiled_before
-        return _Part(state, now - start, total, np.asarray(losses), seconds, compile_seconds)
+        return _Part(state, now - start, sums, np.asarray(losses), seconds, compile_seconds)
 
     def _compile_seconds(self) -> float:
         return sum(program.compile_seconds for program in self._programs.values())
@@ -229,10 +236,10 @@ def _record(now, part, state, tally, plan, monitor, writer, checkpoints, num_ima
     record = {
         "step": now,
         "epoch": now * plan.batch_size / num_images,
-        "train_elbo": -tally.loss_sum / tally.loss_count,
+        **{f"train_{name}": total / tally.num_summed for name, total in tally.sums.items()},
         "examples_per_second": part.num_steps * plan.batch_size / part.seconds,
     }
-    tally = dataclasses.replace(tally, loss_sum=0.0, loss_count=0)
+    tally = dataclasses.replace(tally, sums=dict.fromkeys(tally.sums, 0.0), num_summed=0)
     if monitor is not None and plan.evaluates_at(now):
         evaluation = monitor.evaluate(state.eval_model)
         summary = evaluation.summary()

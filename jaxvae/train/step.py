@@ -14,13 +14,19 @@ from jaxvae._checks import expect_in_range, expect_positive, expected
 from jaxvae._typing import Bytes, Key, Scalar
 from jaxvae.train.state import TrainState
 
-# loss_fn(model, key, x, y) -> scalar, for one example.
-LossFn = Callable[[Any, Key, Any, Any], Scalar]
-TrainStep = Callable[..., tuple[TrainState, Scalar]]
+# loss_fn(model, key, x, y) -> the loss of one example, or a dict of its terms, each a scalar.
+LossFn = Callable[[Any, Key, Any, Any], Any]
+# step(state, x, y=None) -> (state, mean of what the loss function gave).
+TrainStep = Callable[..., tuple[TrainState, Any]]
 
 
 def make_train_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, *, ema_decay: float | None = None
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    combine: Callable[[Any, Scalar], Scalar] | None = None,
+    ema_decay: float | None = None,
+    num_parts: int = 1,
 ) -> TrainStep:
     """Makes the jitted step: one gradient of the mean loss of a batch, one update.
 
@@ -28,43 +34,73 @@ def make_train_step(
     is donated: use the returned one.
 
     Args:
-        loss_fn: `(model, key, x, y) -> loss` of one example, such as the negative ELBO.
+        loss_fn: `(model, key, x, y) -> loss` of one example, such as the negative ELBO; or its terms, a dict,
+            for `combine`.
         optimizer: from optax.
+        combine: `(terms, step) -> loss`, from the means of the terms over the batch and the steps done so
+            far, such as `objectives.make_loss()`; None where `loss_fn` gives the loss.
         ema_decay: decay of the moving average of the parameters, for a state that was made with
             `ema=True`; it warms up as min(decay, (1 + t) / (10 + t)).
+        num_parts: the gradient is accumulated over so many equal parts of the batch, one after the other;
+            memory falls with it. The result is the same where `combine` is linear in the terms.
 
     Returns:
-        `step(state, x, y=None) -> (state, loss)` with `x` and `y` of leading axis B, and the mean loss.
+        `step(state, x, y=None) -> (state, loss)` with `x` and `y` of leading axis B, and the mean of what
+        `loss_fn` gives.
 
     Raises:
-        ValueError: if `ema_decay` is not in [0, 1), or, from the step, if state and step do not agree on
-            whether there is an average.
+        ValueError: if `ema_decay` is not in [0, 1) or `num_parts` not positive; from the step, if state and
+            step do not agree on whether there is an average, or if the parts do not divide the batch.
     """
     if ema_decay is not None:
         expect_in_range("ema_decay", ema_decay, 0, 1)
+    expect_positive("num_parts", num_parts)
 
-    def batch_loss(model, key: Key, x, y) -> Scalar:
-        keys = jax.random.split(key, len(x))
-        losses = eqx.filter_vmap(loss_fn, in_axes=(None, 0, 0, 0))(model, keys, x, y)
-        return jnp.mean(losses)
+    def batch_loss(model, now: Scalar, batch) -> tuple[Scalar, Any]:
+        terms = eqx.filter_vmap(loss_fn, in_axes=(None, 0, 0, 0))(model, *batch)
+        terms = jax.tree.map(jnp.mean, terms)
+        return terms if combine is None else combine(terms, now), terms
 
     # The state comes last, so that it alone is donated.
     @eqx.filter_jit(donate="all-except-first")
-    def update(batch, state: TrainState) -> tuple[TrainState, Scalar]:
+    def update(batch, state: TrainState) -> tuple[TrainState, Any]:
         if (state.ema is None) != (ema_decay is None):
             raise expected("ema of the state and ema_decay of the step", "to come together", "one of them")
-        key = jax.random.fold_in(state.key, state.step)
-        loss, gradient = eqx.filter_value_and_grad(batch_loss)(state.model, key, *batch)
+        size = len(jax.tree.leaves(batch)[0])
+        if size % num_parts:
+            raise expected(f"a batch of {size}", f"to be divisible into {num_parts} parts", size)
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), size)
+        compute = partial(batch_loss, now=state.step)
+        gradient, terms = _mean_gradient(compute, state.model, (keys, *batch), num_parts)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
         model = eqx.apply_updates(state.model, updates)
         ema = None if ema_decay is None else _move_average(state, model, ema_decay)
-        return TrainState(model, optimizer_state, ema, state.step + 1, state.key), loss
+        return TrainState(model, optimizer_state, ema, state.step + 1, state.key), terms
 
-    def step(state: TrainState, x, y=None) -> tuple[TrainState, Scalar]:
+    def step(state: TrainState, x, y=None) -> tuple[TrainState, Any]:
         return update((x, y), state)
 
     return step
+
+
+def _mean_gradient(compute: Callable, model: Any, batch: Any, num_parts: int) -> tuple[Any, Any]:
+    """The gradient of `compute(model, batch=...) -> (loss, terms)` and the terms, averaged over the parts."""
+
+    def one_part(part) -> tuple[Any, Any]:
+        (_, terms), gradient = eqx.filter_value_and_grad(compute, has_aux=True)(model, batch=part)
+        return gradient, terms
+
+    if num_parts == 1:
+        return one_part(batch)
+    parts = jax.tree.map(lambda a: a.reshape(num_parts, -1, *a.shape[1:]), batch)
+
+    def add(total, part):
+        return jax.tree.map(lambda a, b: a + b / num_parts, total, one_part(part)), None
+
+    first = jax.tree.map(lambda a: a[0], parts)
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), eqx.filter_eval_shape(one_part, first))
+    return jax.lax.scan(add, zeros, parts)[0]
 
 
 def _move_average(state: TrainState, model: Any, decay: float) -> Any:
@@ -105,8 +141,9 @@ def make_multi_step(
         prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
 
     Returns:
-        `multi_step((images, labels, num_blocks), state) -> (state, sum of losses, losses (S,) of the last
-        block)`, to be jitted. It stops after a block with a loss that is not finite.
+        `multi_step((images, labels, num_blocks), state) -> (state, sums, losses)`, to be jitted: the sums
+        over the steps of what the step gives, and its total at each of the S steps of the last block. It
+        stops after a block with a loss that is not finite.
 
     Raises:
         ValueError: if a size is not positive.
@@ -114,7 +151,7 @@ def make_multi_step(
     expect_positive("batch_size", batch_size)
     expect_positive("block_size", block_size)
 
-    def multi_step(work: tuple[Bytes, Any, Scalar], state: TrainState) -> tuple[TrainState, Scalar, Array]:
+    def multi_step(work: tuple[Bytes, Any, Scalar], state: TrainState) -> tuple[TrainState, Any, Array]:
         images, labels, num_blocks = work
         arrays, static = eqx.partition(state, eqx.is_array)
         steps_per_epoch = images.shape[0] // batch_size
@@ -129,24 +166,27 @@ def make_multi_step(
             rows = _rows_of(orders, arrays.step - first_epoch * steps_per_epoch, batch_size)
             x = prepare(jax.random.fold_in(prepare_key, arrays.step), images[rows])
             y = None if labels is None else labels[rows]
-            state, loss = step(eqx.combine(arrays, static), x, y)
-            return (eqx.filter(state, eqx.is_array), first_epoch, orders), loss
+            state, terms = step(eqx.combine(arrays, static), x, y)
+            return (eqx.filter(state, eqx.is_array), first_epoch, orders), terms
 
         def one_block(carry):
-            arrays, known_epoch, orders, total, _ = carry
+            arrays, known_epoch, orders, sums, _ = carry
             epoch = arrays.step // steps_per_epoch
             orders = jax.lax.cond(epoch == known_epoch, lambda _: orders, orders_from, epoch)
-            (arrays, *_), losses = jax.lax.scan(one_step, (arrays, epoch, orders), length=block_size)
-            return arrays, epoch, orders, total + jnp.sum(losses), losses
+            (arrays, *_), terms = jax.lax.scan(one_step, (arrays, epoch, orders), length=block_size)
+            sums = jax.tree.map(lambda total, each: total + jnp.sum(each), sums, terms)
+            return arrays, epoch, orders, sums, sum(jax.tree.leaves(terms))
 
         def goes_on(carry) -> Array:
-            arrays, _, _, total, _ = carry
-            return (arrays.step < end) & jnp.isfinite(total)
+            arrays, _, _, sums, _ = carry
+            return (arrays.step < end) & jnp.isfinite(sum(jax.tree.leaves(sums)))
 
         epoch = state.step // steps_per_epoch
-        nothing = jnp.zeros((), jnp.float32), jnp.zeros((block_size,), jnp.float32)
-        carry = (arrays, epoch, orders_from(epoch), *nothing)
-        arrays, _, _, total, losses = jax.lax.while_loop(goes_on, one_block, carry)
-        return eqx.combine(arrays, static), total, losses
+        orders = orders_from(epoch)
+        _, terms = jax.eval_shape(one_step, (arrays, epoch, orders), None)
+        sums = jax.tree.map(lambda term: jnp.zeros(term.shape, term.dtype), terms)
+        carry = (arrays, epoch, orders, sums, jnp.zeros((block_size,), jnp.float32))
+        arrays, _, _, sums, losses = jax.lax.while_loop(goes_on, one_block, carry)
+        return eqx.combine(arrays, static), sums, losses
 
     return multi_step

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.flows import Chain, Flow, Reverse, as_bijector
+from jaxvae.flows import Chain, Flow, Reverse, as_bijector, make_iaf
 from tests.flows.table import FLOWS, perturb
 
 CONTEXT = jnp.array([0.3, -0.8, 1.1])
@@ -95,3 +95,12 @@ def test_the_inverse_of_a_flow_that_has_none_is_refused_but_drawing_is_not(key):
 def test_a_context_with_leading_axes_is_refused(flow):
     with pytest.raises(ValueError, match=r"Expected the context to have one axis; got shape \(5, 3\)\."):
         as_bijector(flow, jnp.zeros((5, 3)))
+
+
+def test_the_divergence_of_two_flows_is_not_that_of_their_bases(key):
+    flow = make_iaf(3, widths=(8,), context_dim=2, key=key)
+    base = distrax.MultivariateNormalDiag(jnp.zeros(3), jnp.ones(3))
+    one, two = (distrax.Transformed(base, as_bijector(flow, jnp.full(2, c))) for c in (0.0, 1.0))
+    with pytest.raises(NotImplementedError, match=r"between two flows has no closed form\."):
+        one.kl_divergence(two)
+    np.testing.assert_allclose(one.kl_divergence(one), 0, atol=1e-6)

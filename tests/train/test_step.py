@@ -7,6 +7,8 @@ import optax
 import pytest
 
 from jaxvae import elbo, init_state, make_log_weight, make_train_step
+from jaxvae.model import make_log_weight_terms
+from jaxvae.objectives import elbo_terms, make_loss
 from jaxvae.train import make_multi_step
 from jaxvae.train.step import epoch_order
 from tests.helpers import assert_trees_equal
@@ -189,3 +191,71 @@ def test_bad_input_is_refused():
     for name in ("batch_size", "block_size"):
         with pytest.raises(ValueError, match=rf"Expected {name} to be positive; got 0\."):
             make_multi_step(STEP, **{"batch_size": 1, "block_size": 1, name: 0}, prepare=prepare)
+
+
+def loss_terms(model, key, x, y):
+    return elbo_terms(make_log_weight_terms(model, x, y), key)
+
+
+def test_the_loss_of_terms_may_depend_on_their_means_and_on_the_step():
+    seen = []
+
+    def combine(terms, now):
+        seen.append(terms)
+        return now * terms["kl"]  # at step 0 nothing is lost, so nothing moves
+
+    step = make_train_step(loss_terms, optax.sgd(1e-2), combine=combine)
+    x = IMAGES[:5].astype(jnp.float32)
+    model = make_model(jax.random.key(0))
+    state, terms = step(init_state(model, optax.sgd(1e-2), jax.random.key(9)), x)
+    assert_trees_equal(state.model, model)
+    _, loss = STEP(fresh(), x)
+    np.testing.assert_allclose(terms["elbo"], -loss, rtol=1e-5)
+    assert terms["kl"] > 0
+    assert set(seen[0]) == {"elbo", "kl"}
+    moved, _ = step(state, x)
+    encoders = (m.posterior.encoder.mlp.layers[0].weight for m in (moved.model, model))
+    assert not np.array_equal(*encoders)
+
+
+@pytest.mark.parametrize("num_parts", [2, 4])
+def test_an_accumulated_gradient_is_that_of_the_whole_batch(num_parts):
+    x = IMAGES[:8].astype(jnp.float32)
+    options = {"optimizer": optax.sgd(1e-2), "combine": make_loss(kl_warmup_steps=3)}
+    states = []
+    for parts in (1, num_parts):
+        step = make_train_step(loss_terms, num_parts=parts, **options)
+        state = init_state(make_model(jax.random.key(0)), optax.sgd(1e-2), jax.random.key(9))
+        for _ in range(3):
+            state, terms = step(state, x)
+        states.append((state.model, terms))
+    for one, two in zip(*(jax.tree.leaves(state) for state in states), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_an_accumulated_step_holds_one_part_in_memory_at_a_time():
+    x = jnp.zeros((64, *SHAPE))
+
+    def temporary(num_parts):
+        step = make_train_step(loss_terms, optax.sgd(1e-2), combine=make_loss(), num_parts=num_parts)
+        model = make_model(jax.random.key(0), widths=(256,))
+        state = init_state(model, optax.sgd(1e-2), jax.random.key(9))
+        compiled = jax.jit(lambda state, x: step(state, x)[1]).lower(state, x).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(8) < temporary(1)
+
+
+def test_many_steps_sum_the_terms():
+    step = make_train_step(loss_terms, OPTIMIZER, combine=make_loss())
+    _, sums, totals = run(2, fresh(), jitted(step, 2))
+    _, loss_sum, losses = run(2, fresh(), jitted(STEP, 2))
+    np.testing.assert_allclose(sums["elbo"], -loss_sum, rtol=1e-5)
+    assert totals.shape == losses.shape == (2,)
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(ValueError, match=r"Expected a batch of 5 to be divisible into 2 parts; got 5\."):
+        make_train_step(loss_fn, OPTIMIZER, num_parts=2)(fresh(), IMAGES[:5].astype(jnp.float32))
+    with pytest.raises(ValueError, match=r"Expected num_parts to be positive; got 0\."):
+        make_train_step(loss_fn, OPTIMIZER, num_parts=0)

@@ -1,0 +1,165 @@
+"""A run, as frozen dataclasses; the only place that holds defaults."""
+
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expected
+from jaxvae.config.flows import PosteriorConfig, PriorConfig
+from jaxvae.config.networks import DecoderConfig, EncoderConfig, PixelCNNConfig
+
+Likelihood = Literal["bernoulli", "grey-bernoulli"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The parts of the model that are neither encoder nor decoder."""
+
+    latent_dim: int = 128
+    """D, the size of the latent."""
+    likelihood: Likelihood = "bernoulli"
+    """p(x | z); grey-bernoulli takes grey pixels as probabilities, and its log p(x) is no density."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The data set and its protocol."""
+
+    dir: Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))] = None
+    """Directory of IDX files; the bundled MNIST where none is given."""
+    binarization: Literal["static", "dynamic", "threshold", "none"] = "static"
+    """How grey pixels become what the model sees."""
+    num_validation: int = 10_000
+    """Training images held out to choose the best checkpoint; 0 trains on all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is maximised: the ELBO, and what helps it to start."""
+
+    kl_warmup_steps: int = 0
+    """Steps over which the weight of the KL term rises from 0 to 1."""
+    free_bits: float = 0.0
+    """Nats of the batch's mean KL that cost nothing."""
+    consistency: float = 0.0
+    """Weight of the KL between the posteriors of an image and of its random affine augmentation."""
+
+    def check(self) -> None:
+        """Raises `ValueError` on a number below 0."""
+        for field in dataclasses.fields(self):
+            flag = f"--objective.{field.name.replace('_', '-')}"
+            expect_in_range(flag, getattr(self, field.name), 0, float("inf"))
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimiser."""
+
+    name: Literal["adam", "adamw", "adamax", "rmsprop"] = "adam"
+    """From optax."""
+    learning_rate: float = 1e-3
+    """The highest rate."""
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    """How the rate falls: not, to zero at the end, or by a factor every so many steps."""
+    warmup_steps: int = 0
+    """Steps of linear rise at the start."""
+    decay_every: int | None = None
+    """For step, in steps; a quarter of the run where none is given."""
+    decay_factor: float | None = None
+    """For step; a half where none is given."""
+    weight_decay: float | None = None
+    """For adamw; optax's default where none is given."""
+    max_gradient_norm: float | None = None
+    """Longer gradients are scaled down to this."""
+    ema_decay: float | None = None
+    """Decay of a moving average of the weights, which is then what is evaluated."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """The evaluations during and after training."""
+
+    every: int = 2500
+    """Steps between evaluations, and between checkpoints."""
+    monitor_samples: int = 20
+    """Importance samples per image during training."""
+    num_samples: int = 1000
+    """Importance samples per image for the final test figures."""
+    batch_size: int | None = None
+    """Images at a time: chosen for the device where none is given. Never changes the result."""
+    chunk_size: int | None = None
+    """Importance samples of an image at a time: likewise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run."""
+
+    steps: int = 30_000
+    """Length of the run."""
+    batch_size: int = 128
+    """Images per step."""
+    num_parts: int = 1
+    """Equal parts of a batch, over which its gradient is accumulated, for less memory."""
+    seed: int = 0
+    """Of everything that is drawn, except the frozen binarisation."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the operands of matrix products; parameters, sums and log-weights are float32."""
+    log_every: int = 500
+    """Steps between records."""
+    block_size: int = 50
+    """Steps of one scan on the device; a stop waits for its end."""
+    model: ModelConfig = ModelConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    pixelcnn: PixelCNNConfig = PixelCNNConfig()
+    posterior: PosteriorConfig = PosteriorConfig()
+    prior: PriorConfig = PriorConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    def check(self) -> None:
+        """Raises `ValueError` on a value that no run can have."""
+        counts = [
+            ("--steps", self.steps),
+            ("--batch-size", self.batch_size),
+            ("--num-parts", self.num_parts),
+            ("--log-every", self.log_every),
+            ("--block-size", self.block_size),
+            ("--model.latent-dim", self.model.latent_dim),
+            ("--evaluate.every", self.evaluate.every),
+            ("--evaluate.monitor-samples", self.evaluate.monitor_samples),
+            ("--evaluate.num-samples", self.evaluate.num_samples),
+            ("--evaluate.batch-size", self.evaluate.batch_size),
+            ("--evaluate.chunk-size", self.evaluate.chunk_size),
+        ]
+        for name, value in counts:
+            if value is not None:
+                expect_positive(name, value)
+        for name in ("encoder", "decoder", "pixelcnn", "posterior", "prior"):
+            getattr(self, name).check(name)
+        self.objective.check()
+        expect_choice("likelihood", self.model.likelihood, typing.get_args(Likelihood))
+        if self.batch_size % self.num_parts:
+            raise expected("--num-parts", f"to divide the batch size {self.batch_size}", self.num_parts)
+        expect_in_range("--seed", self.seed, 0, 2**32)
+        expect_in_range("--data.num-validation", self.data.num_validation, 0, float("inf"))
+        if self.data.binarization == "none" and self.model.likelihood == "bernoulli":
+            raise expected(
+                "binary pixels for the likelihood bernoulli",
+                "(a binarization, or --model.likelihood grey-bernoulli to insist)",
+                "--data.binarization none",
+            )
+
+
+def follow_choices(config: Config, wanted: Config) -> Config:
+    """`config` with the parts that `wanted` chooses, without the options of those that they replace."""
+    parts = ("encoder", "decoder", "pixelcnn", "posterior", "prior")
+    return dataclasses.replace(
+        config, **{name: getattr(config, name).follow(getattr(wanted, name)) for name in parts}
+    )
