@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import distrax
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from jaxvae._typing import Image, Key, Label, Latent, LogWeightFn, LogWeightTerms, Scalar
@@ -117,12 +118,20 @@ def posterior_divergence(model: VAE, key: Key, x: Image, other: Image, y: Label 
 
 
 def reconstruct(model: VAE, key: Key, x: Image, y: Label | None = None) -> Image:
-    """The mean of p(x | z, y) at one draw z ~ q(z | x, y): an image `(C, H, W)`."""
+    """An image `(C, H, W)` of p(x | z, y) at one draw z ~ q(z | x, y): its mean, or a draw if it has none."""
     z = model.posterior(x, y).sample(seed=key)
-    return model.likelihood(z, y).mean()
+    return _picture(model.likelihood(z, y), key)
 
 
 def generate(model: VAE, key: Key, y: Label | None = None) -> Image:
-    """The mean of p(x | z, y) at one draw z ~ p(z | y): an image `(C, H, W)`."""
+    """An image `(C, H, W)` of p(x | z, y) at one draw z ~ p(z | y): its mean, or a draw if it has none."""
     z = model.prior(y).sample(seed=key)
-    return model.likelihood(z, y).mean()
+    return _picture(model.likelihood(z, y), key)
+
+
+def _picture(distribution: distrax.Distribution, key: Key) -> Image:
+    try:
+        return distribution.mean()
+    except NotImplementedError:
+        # The key itself has drawn z.
+        return distribution.sample(seed=jax.random.fold_in(key, 1))
