@@ -38,3 +38,11 @@ def _forget_what_was_compiled():
     """Programs that are kept use up a process's memory maps, and then XLA's compiler crashes."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def compile_fast():
+    """For tests that compile many small programs and run each a few times."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

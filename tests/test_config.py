@@ -7,9 +7,13 @@ import pytest
 from jaxvae.config import (
     Config,
     DataConfig,
+    DecoderConfig,
     EncoderConfig,
+    ObjectiveConfig,
+    PixelCNNConfig,
     PosteriorConfig,
     PriorConfig,
+    follow_choices,
     from_dict,
     to_dict,
 )
@@ -39,6 +43,13 @@ def test_the_presets_have_the_sizes_of_what_they_reproduce():
     assert (plane.model.latent_dim, plane.encoder.widths, plane.steps) == (2, (512, 512, 512), 5_000)
     assert (iaf.posterior.flow, iaf.posterior.num_flows, iaf.posterior.widths) == ("iaf", 2, (512, 512))
     assert iaf.encoder == mean_field.encoder
+
+
+def test_another_part_drops_the_options_of_the_one_it_replaces():
+    config = load_preset("mnist-resnet-iaf")
+    wanted = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, network="dense"))
+    assert follow_choices(config, wanted).encoder == EncoderConfig()
+    assert follow_choices(config, config) == config
 
 
 def test_an_unknown_preset_names_the_near_ones():
@@ -100,6 +111,30 @@ BAD = {
     "a context of a prior": (
         lambda: Config(prior=PriorConfig(flow="iaf", context_layers="first")),
         r"Expected --prior.context-layers not to be given: there is no context; got first\.",
+    ),
+    "an option of another network": (
+        lambda: Config(encoder=EncoderConfig(network="resnet", widths=(5,))),
+        r"Expected the network that --encoder.widths is for to be one of dense; got 'resnet'",
+    ),
+    "an option of the encoder alone": (
+        lambda: Config(decoder=DecoderConfig(network="gated-conv", strides=(2, 0))),
+        r"Expected --decoder.strides to be positive; got 0\.",
+    ),
+    "a PixelCNN's option without one": (
+        lambda: Config(pixelcnn=PixelCNNConfig(num_layers=3)),
+        r"Expected the model that --pixelcnn.num-layers is for to be one of gated; got 'none'",
+    ),
+    "an unknown network": (
+        lambda: Config(decoder=DecoderConfig(network="resnets")),
+        r"Expected --decoder.network to be one of .*; got 'resnets' \(near: resnet\)\.",
+    ),
+    "parts of a batch": (
+        lambda: Config(batch_size=10, num_parts=3),
+        r"Expected --num-parts to divide the batch size 10; got 3\.",
+    ),
+    "an objective": (
+        lambda: Config(objective=ObjectiveConfig(free_bits=-1)),
+        r"Expected --objective.free-bits to be at least 0 and below inf; got -1\.",
     ),
     "grey pixels for a Bernoulli": (
         lambda: Config(data=DataConfig(binarization="none")),

@@ -80,6 +80,15 @@ def test_shapes_under_jit_and_vmap(key, image):
     assert jnp.all((generated > 0) & (generated < 1))
 
 
+def test_generated_and_reconstructed_images_are_means_where_there_is_one(key):
+    model = helpers.linear_gaussian()
+    for z, image in (
+        (model.prior().sample(seed=key), generate(model, key)),
+        (model.posterior(helpers.X).sample(seed=key), reconstruct(model, key, helpers.X)),
+    ):
+        np.testing.assert_array_equal(image, model.likelihood(z).mean())
+
+
 def test_a_label_changes_the_posterior_and_the_likelihood(key, image):
     model = make_model(key, label_dim=3)
     one, two = jnp.eye(3)[0], jnp.eye(3)[1]

@@ -101,7 +101,8 @@ def initialize_from_data(model: Any, function: Callable[..., Any], *examples: An
     try:
         left = iter(numbers)
         numbered = _map_norms(lambda norm: dataclasses.replace(norm, number=next(left)), model)
-        passes = jax.vmap(partial(function, numbered), axis_name=_AXIS)
+        # One program: the many small ones of an eager pass take longer to compile.
+        passes = eqx.filter_jit(jax.vmap(partial(function, numbered), axis_name=_AXIS))
         jax.block_until_ready(passes(*examples))
         jax.effects_barrier()
     finally:

@@ -8,6 +8,8 @@ import pytest
 
 from jaxvae.nn import Conv, GatedConv, GatedConvDown, GatedConvUp, ResidualBlock, ResNetDown, ResNetUp
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 DOWN = {
     "resnet": lambda key, **options: ResNetDown(
         (2, 8, 12), maps=(3, 4), strides=(2, 2), num_blocks=2, width=5, key=key, **options
