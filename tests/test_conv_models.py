@@ -88,7 +88,7 @@ def test_a_tiny_preset_starts_normalised_and_trains(name, monkeypatch):
         keys = jax.random.split(draws_key, 16)
         jax.block_until_ready(jax.jit(jax.vmap(lambda k, x: log_weight(state.model, k, x)))(keys, x))
         jax.effects_barrier()
-    assert len(outputs) > 10
+    assert len(outputs) >= 10
     for values in outputs.values():
         values = np.stack(values)
         axes = tuple(range(values.ndim - 1))
