@@ -21,7 +21,7 @@ from jaxvae._checks import InputError, expect_choice, expect_in_range, expect_po
 from jaxvae.build import build_dataset
 from jaxvae.config import Config, follow_choices
 from jaxvae.data import Dataset, make_prepare
-from jaxvae.interrupts import Interrupted, stop_on_signals
+from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest, stop_on_signals
 from jaxvae.model import VAE, generate, reconstruct
 from jaxvae.runs import Run, create_run, evaluate_run, expect_resumable, load_run, new_directory, train_run
 from jaxvae.train import NonFiniteLoss
@@ -43,19 +43,28 @@ class Train:
     """Go on with the run in --run-dir."""
     overwrite: bool = False
     """Replace the run in --run-dir."""
+    max_minutes: float = float("inf")
+    """Save and stop after this time, by the clock; --resume goes on."""
     json: bool = False
     """Print the results as one JSON object and nothing else."""
 
     def run(self) -> None:
         """Trains."""
+        expect_positive("--max-minutes", self.max_minutes)
+        stop = StopRequest(60 * self.max_minutes)
         self.config.check()
         dataset = build_dataset(self.config)
         run = self._resumed() if self.resume else self._created(dataset)
         if not self.json:
             print(f"{run.preset} on {jax.devices()[0].device_kind} in {run.directory}", flush=True)
-        with stop_on_signals() as stop:
-            results = train_run(run, dataset, stop, quiet=self.json)
-        print(to_json(results) if self.json else _describe_training(results))
+        try:
+            with stop_on_signals(stop):
+                results = train_run(run, dataset, stop, quiet=self.json)
+        except OutOfTime as over:
+            unfinished = {"finished": False, "step": over.step, "run_dir": str(run.directory)}
+            print(to_json(unfinished) if self.json else over.hint)
+        else:
+            print(to_json({"finished": True, **results}) if self.json else _describe_training(results))
 
     def with_defaults(self) -> "Train":
         """With the config that the other arguments override: the preset's, or that of the run to resume."""

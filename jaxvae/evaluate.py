@@ -1,7 +1,10 @@
 """A whole split: every image once, with the mean and both of its errors."""
 
 import dataclasses
+import os
+import pathlib
 import time
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +17,8 @@ from jaxvae._checks import expect_positive
 from jaxvae._compilation import AheadOfTime
 from jaxvae._typing import Key
 from jaxvae.estimators import Estimate
+
+_PER_IMAGE = ("log_p", "standard_error", "effective_sample_size", "elbo")
 
 # estimate_fn(model, key, image, y) -> Estimate, for one image.
 EstimateFn = Callable[[Any, Key, Any, Any], Estimate]
@@ -62,6 +67,34 @@ class Evaluation:
             "seconds": self.seconds,
         }
 
+    def plus(self, later: "Evaluation") -> "Evaluation":
+        """This evaluation and, after its images, those of another."""
+        arrays = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _PER_IMAGE}
+        return dataclasses.replace(
+            self,
+            **arrays,
+            seconds=self.seconds + later.seconds,
+            compile_seconds=self.compile_seconds + later.compile_seconds,
+        )
+
+    def save(self, path: str | os.PathLike, made_from: str) -> None:
+        """Replaces the `.npz` at `path` in one move; `made_from` says what `load_evaluation` must ask for."""
+        path = pathlib.Path(path)
+        part = path.with_suffix(".part")
+        with open(part, "wb") as file:
+            np.savez(file, made_from=made_from, **dataclasses.asdict(self))
+        part.replace(path)
+
+
+def load_evaluation(path: str | os.PathLike, made_from: str) -> Evaluation | None:
+    """What `Evaluation.save` wrote; None where that cannot be read, or was made from something else."""
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:
+            values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+        return Evaluation(**values) if values.pop("made_from") == made_from else None
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
+        return None
+
 
 def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Callable[..., Evaluation]:
     """Turns an estimate for one image into one for a split, vmapped and jitted.
@@ -74,8 +107,9 @@ def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Callabl
         batch_size: images in memory at a time; the last batch is padded and the padding dropped.
 
     Returns:
-        `evaluator(model, key, images, labels=None, on_batch=None)`, an `Evaluation` of `images`
-        `(N, C, H, W)` and `labels` `(N, Y)`; `on_batch(num_done)` is called after each batch.
+        `evaluator(model, key, images, labels=None, begun=None, on_batch=None)`, an `Evaluation` of `images`
+        `(N, C, H, W)` and `labels` `(N, Y)`. `on_batch(evaluation)` is called after each batch with that of
+        the images done; given back as `begun`, it is gone on with.
 
     Raises:
         ValueError: if `batch_size` is not positive, or there is no image.
@@ -88,35 +122,38 @@ def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Callabl
 
     compiled = AheadOfTime(estimate_batch)
 
-    def evaluator(model, key: Key, images, labels=None, on_batch: Callable[[int], None] | None = None):
-        num_images = len(images)
-        expect_positive("the number of images", num_images)
-        start, compiled_before, parts = time.perf_counter(), compiled.compile_seconds, []
-        for first in range(0, num_images, batch_size):
-            # Rows past the end repeat the last image, so that every batch has one shape.
-            index = np.arange(first, first + batch_size)
-            rows = np.minimum(index, num_images - 1)
-            y = None if labels is None else jnp.asarray(labels[rows])
-            parts.append(compiled(model, key, jnp.asarray(index), jnp.asarray(images[rows]), y))
-            if on_batch is not None:
-                jax.block_until_ready(parts[-1].log_p)
-                on_batch(min(first + batch_size, num_images))
-        arrays = _gather(parts, num_images)
+    def evaluate_batch(model, key, first: int, images, labels) -> Evaluation:
+        start, compiled_before = time.perf_counter(), compiled.compile_seconds
+        # Rows past the end repeat the last image, so that every batch has one shape.
+        index = np.arange(first, first + batch_size)
+        rows = np.minimum(index, len(images) - 1)
+        y = None if labels is None else jnp.asarray(labels[rows])
+        estimate = compiled(model, key, jnp.asarray(index), jnp.asarray(images[rows]), y)
+        arrays = {name: np.asarray(getattr(estimate, name))[: len(images) - first] for name in _PER_IMAGE}
         compile_seconds = compiled.compile_seconds - compiled_before
         return Evaluation(
             **arrays,
-            estimator=parts[0].estimator,
-            num_samples=parts[0].num_samples,
+            estimator=estimate.estimator,
+            num_samples=estimate.num_samples,
             seconds=time.perf_counter() - start - compile_seconds,
             compile_seconds=compile_seconds,
         )
 
+    def evaluator(
+        model,
+        key: Key,
+        images,
+        labels=None,
+        begun: Evaluation | None = None,
+        on_batch: Callable[[Evaluation], None] = lambda done: None,
+    ) -> Evaluation:
+        expect_positive("the number of images", len(images))
+        done = begun
+        for first in range(0 if begun is None else len(begun.log_p), len(images), batch_size):
+            batch = evaluate_batch(model, key, first, images, labels)
+            done = batch if done is None else done.plus(batch)
+            on_batch(done)
+        assert done is not None
+        return done
+
     return evaluator
-
-
-def _gather(parts: list[Estimate], num_images: int) -> dict[str, np.ndarray]:
-    names = ("log_p", "standard_error", "effective_sample_size", "elbo")
-    return {
-        name: np.concatenate([np.asarray(getattr(part, name)) for part in parts])[:num_images]
-        for name in names
-    }

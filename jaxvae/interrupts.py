@@ -1,8 +1,10 @@
-"""Ctrl-C and SIGTERM as a request to stop, so that nothing is lost."""
+"""Ctrl-C, SIGTERM and a time limit as a request to stop, so that nothing is lost."""
 
 import contextlib
+import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 
@@ -25,15 +27,34 @@ class Interrupted(BaseException):
         return 128 + self.signum
 
 
-class StopRequest:
-    """Holds the first signal that came; false until then when asked `requested()`."""
+class OutOfTime(Exception):
+    """The time of a run was up, and it has saved.
 
-    def __init__(self):
+    Args:
+        step: how far its training is.
+        hint: how to go on.
+    """
+
+    def __init__(self, step: int, hint: str):
+        super().__init__(hint)
+        self.step = step
+        self.hint = hint
+
+
+class StopRequest:
+    """Holds the first signal that came; `requested()` is false until then, or until the time is up.
+
+    Args:
+        seconds: from now.
+    """
+
+    def __init__(self, seconds: float = math.inf):
         self.signum = 0
+        self._deadline = time.monotonic() + seconds
 
     def requested(self) -> bool:
-        """Whether a signal came."""
-        return self.signum != 0
+        """Whether a signal came, or the time is up."""
+        return self.signum != 0 or time.monotonic() >= self._deadline
 
     def handle(self, signum: int, frame: object) -> None:
         """The signal handler; the signal's next arrival acts at once."""
@@ -44,13 +65,12 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(request: StopRequest) -> Iterator[None]:
     """Within the block, Ctrl-C and SIGTERM set the request instead of ending the process."""
-    request = StopRequest()
     signals = (signal.SIGINT, signal.SIGTERM)
     previous = {signum: signal.signal(signum, request.handle) for signum in signals}
     try:
-        yield request
+        yield
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)

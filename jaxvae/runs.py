@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -21,14 +22,16 @@ from jaxvae.build import (
 )
 from jaxvae.config import Config, from_dict, to_dict
 from jaxvae.data import Dataset
-from jaxvae.evaluate import Evaluation
-from jaxvae.interrupts import Interrupted, StopRequest
+from jaxvae.evaluate import Evaluation, load_evaluation
+from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest
 from jaxvae.model import VAE
 from jaxvae.train import Checkpoints, TrainState
 from jaxvae.train.loop import Monitor, Plan, Tally, train
 from jaxvae.train.step import TrainStep
 
 _COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
+# An evaluation as far as it is, for a stopped run to go on with.
+_UNFINISHED = "evaluation.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,12 +142,20 @@ def create_run(
 def expect_resumable(run: Run, preset: str, config: Config) -> None:
     """Raises `ValueError` unless `config` continues `run`: its length and evaluations alone may differ."""
     expect_choice("the preset of a resumed run", preset, [run.preset])
-    for field in dataclasses.fields(Config):
-        if field.name in ("steps", "log_every", "evaluate"):
-            continue
-        old, new = getattr(run.config, field.name), getattr(config, field.name)
-        if old != new:
-            raise expected(f"{field.name} of a resumed run", f"to stay {old}", f"{new}")
+    old, new = _settings(run.config), _settings(config)
+    for flag, value in new.items():
+        may_change = flag.startswith(("--steps", "--log-every", "--evaluate."))
+        if value != old[flag] and not may_change:
+            raise expected(f"{flag} of a resumed run", f"to stay {old[flag]}", value)
+
+
+def _settings(config: Any, prefix: str = "--") -> dict[str, Any]:
+    """Every single setting by its flag, such as `--encoder.widths`."""
+    settings = {}
+    for field in dataclasses.fields(config):
+        flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
+        settings |= _settings(value, flag + ".") if dataclasses.is_dataclass(value) else {flag: value}
+    return settings
 
 
 def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = False) -> dict[str, Any]:
@@ -160,14 +171,16 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
         What `results.json` then holds.
 
     Raises:
-        Interrupted: when stopped; the run can be resumed.
+        Interrupted: when stopped by a signal; the run can be resumed.
+        OutOfTime: when its time is up; the run can be resumed.
         NonFiniteLoss: when the loss is no finite number.
     """
     config = run.config
     state, step, tally = _start(run, dataset)
+    start = int(state.step)
     monitor = _make_monitor(config, dataset)
-    with contextlib.closing(_make_writer(run, int(state.step), monitor.name, quiet=quiet)) as writer:
-        _, tally = train(
+    with contextlib.closing(_make_writer(run, start, monitor.name, quiet=quiet)) as writer:
+        state, tally = train(
             state,
             step,
             dataset.train.images,
@@ -185,10 +198,13 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
             tally=tally,
             stop_requested=stop.requested,
         )
-    _raise_if_stopped(stop, run)
-    evaluation = evaluate_run(run, dataset, "test", on_batch=lambda _: _raise_if_stopped(stop, run))
+    # Where nothing was left to train, a batch is scored first: pieces of any length come to an end.
+    if int(state.step) > start:
+        _raise_if_stopped(stop, run, int(state.step))
+    evaluation = evaluate_run(run, dataset, "test", stop=stop)
     results = _results(run, tally, evaluation)
     _write_json(run.directory / "results.json", results)
+    (run.directory / _UNFINISHED).unlink(missing_ok=True)
     return results
 
 
@@ -228,7 +244,7 @@ def evaluate_run(
     split: str,
     *,
     seed: int | None = None,
-    on_batch=None,
+    stop: StopRequest | None = None,
 ) -> Evaluation:
     """Scores the run's model on a split by importance sampling.
 
@@ -237,16 +253,30 @@ def evaluate_run(
         dataset: whose split to score.
         split: `train`, `validation` or `test`.
         seed: of the draws; the run's own where None.
-        on_batch: called with the number of images done after each batch.
+        stop: when requested, this raises after the batch. What is done of an evaluation that can be stopped
+            is kept in the run directory, and the next one of the same model, settings and images goes on.
 
     Raises:
         ValueError: if the images are not of the model's shape, or there is no such split.
+        Interrupted, OutOfTime: when stopped.
     """
     expect_shape("the images", dataset.image_shape, run.image_shape)
     config = run.config if seed is None else dataclasses.replace(run.config, seed=seed)
     evaluator = build_evaluator(config, config.evaluate.num_samples, training=split == "train")
-    images = dataset.split(split).images
-    return evaluator(run.load_model(), make_key(config, "evaluate"), images, on_batch=on_batch)
+    images, key = dataset.split(split).images, make_key(config, "evaluate")
+    state, _ = run.load_state(best=True)
+    if stop is None:
+        return evaluator(state.eval_model, key, images)
+    settings = writers.to_json({**to_dict(config), "step": int(state.step)})
+    made_from = hashlib.sha256(settings.encode() + images.tobytes()).hexdigest()
+    path = run.directory / _UNFINISHED
+
+    def keep(done: Evaluation) -> None:
+        done.save(path, made_from)
+        _raise_if_stopped(stop, run, config.steps)
+
+    begun = load_evaluation(path, made_from)
+    return evaluator(state.eval_model, key, images, begun=begun, on_batch=keep)
 
 
 def _make_monitor(config: Config, dataset: Dataset) -> Monitor:
@@ -266,11 +296,11 @@ def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writ
     )
 
 
-def _raise_if_stopped(stop: StopRequest, run: Run) -> None:
+def _raise_if_stopped(stop: StopRequest, run: Run, step: int) -> None:
     if stop.requested():
         directory = shlex.quote(str(run.directory))
         hint = f"Saved; go on with: jaxvae train {run.preset} --run-dir {directory} --resume"
-        raise Interrupted(stop.signum, hint)
+        raise Interrupted(stop.signum, hint) if stop.signum else OutOfTime(step, hint)
 
 
 def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -54,6 +56,18 @@ def jaxvae(*arguments, cwd, **options):
     return subprocess.run(
         command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, **options
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_once():
+    """Commands in this process share with the others what they compiled."""
+    options = {"jax_compilation_cache_dir": CACHE.name, "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def run_main(capsys, *arguments):
@@ -275,6 +289,48 @@ def test_a_stop_during_the_final_evaluation_is_resumed_into_it(idx_directory, tm
     finished = jaxvae("train", "--run-dir", "run", "--resume", "--evaluate.num-samples", 5, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert json.loads((tmp_path / "run" / "results.json").read_text())["test"]["num_samples"] == 5
+    assert not (tmp_path / "run" / "evaluation.npz").exists()
+
+
+def test_a_run_in_pieces_of_limited_time_is_the_whole_run_bit_for_bit(
+    idx_directory, tmp_path, capsys, monkeypatch
+):
+    # Blocks of 2 steps end between the records, batches of 16 inside the test images.
+    arguments = ["train", "mnist-mean-field", "--data-dir", idx_directory, "--steps", 20, *SMALL]
+    arguments += ["--block-size", 2, "--log-every", 10, "--evaluate.batch-size", 16]
+    assert run_main(capsys, *arguments, "--run-dir", tmp_path / "whole")[0] == 0
+
+    first = jaxvae(*arguments, "--run-dir", "cut", "--max-minutes", 1e-6, cwd=tmp_path)
+    assert (first.returncode, last_state(tmp_path / "cut").step) == (0, 2), first.stderr
+    hint = "Saved; go on with: jaxvae train mnist-mean-field --run-dir cut --resume"
+    assert first.stdout.splitlines()[-1] == hint
+    cut, pieces = tmp_path / "cut", []
+    # Until the training is done; not for a single look at the clock; for as long as it takes.
+    trained, kept = cut / "checkpoints" / "20", cut / "evaluation.npz"
+    for seconds in (lambda: 60 * trained.exists(), itertools.count(0, 60).__next__, lambda: 0):
+        monkeypatch.setattr("jaxvae.interrupts.time", SimpleNamespace(monotonic=seconds))
+        resume = ["--run-dir", cut, "--resume", "--max-minutes", 0.5, "--json"]
+        code, out, err = run_main(capsys, "train", *resume)
+        assert code == 0, err
+        pieces.append(json.loads(out))
+        assert kept.exists() == (len(pieces) == 2)
+        assert (cut / "results.json").exists() == (len(pieces) == 3)
+    assert pieces[:2] == [{"finished": False, "step": 20, "run_dir": str(cut)}] * 2
+    assert pieces[2].pop("finished")
+
+    for best in (False, True):
+        states = [load_run(tmp_path / name).load_state(best=best)[0] for name in ("cut", "whole")]
+        assert_trees_equal(*states)
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("cut", "whole")]
+    assert results[0] == pieces[2]
+    untimed = [without_timings(result) for result in results]
+    assert untimed[0] == untimed[1]
+    assert {"elbo", "log_p_x", "effective_sample_size"} < set(untimed[0]["test"])
+
+
+def without_timings(results):
+    kept = {name: value for name, value in results.items() if not re.search("second|run_dir", name)}
+    return {name: without_timings(v) if isinstance(v, dict) else v for name, v in kept.items()}
 
 
 def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_stays(idx_directory, tmp_path):
@@ -396,6 +452,8 @@ BAD = {
     "an unknown command": (["trian"], r"Expected command to be one of .*; got 'trian' \(near: train\)\."),
     "an unknown preset": (["train", "mnist-meanfield"], r"Expected preset .* \(near: mnist-mean-field"),
     "no steps": (["train", "--steps", "0"], r"Expected --steps to be positive; got 0\."),
+    "no time": (["train", "--max-minutes", "0"], r"Expected --max-minutes to be positive; got 0\.0\."),
+    "negative time": (["train", "--max-minutes", "-2"], r"Expected --max-minutes to be positive; got -2\.0"),
     "a negative batch": (["train", "--batch-size", "-1"], r"Expected --batch-size to be positive; got -1\."),
     "no samples": (
         ["evaluate", "{run}", "--num-samples", "0"],
@@ -461,7 +519,11 @@ BAD = {
     ),
     "resume with another seed": (
         ["train", "--run-dir", "{run}", "--resume", "--seed", "4"],
-        r"Expected seed of a resumed run to stay 0; got 4\.",
+        r"Expected --seed of a resumed run to stay 0; got 4\.",
+    ),
+    "resume with another width": (
+        ["train", "--run-dir", "{run}", "--resume", "--encoder.widths", "400"],
+        r"Expected --encoder.widths of a resumed run to stay \(9,\); got \(400,\)\.",
     ),
     "resume with another preset": (
         ["train", "mnist-2d", "--run-dir", "{run}", "--resume"],

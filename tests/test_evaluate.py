@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvae import importance_log_likelihood, make_evaluator, make_log_weight
+from jaxvae.evaluate import Evaluation, load_evaluation
 from tests.helpers import assert_within_standard_errors, exact_log_p, linear_gaussian
 from tests.test_model import SHAPE, make_model
 
@@ -121,10 +122,32 @@ def test_memory_does_not_grow_with_the_samples(key):
     assert temporary_bytes(10_000) == temporary_bytes(100)
 
 
-def test_on_batch_counts_images(key):
-    done = []
-    evaluate(make_model(key), make_images(10), on_batch=done.append)
-    assert done == [4, 8, 10]
+def test_an_evaluation_in_pieces_is_the_whole_one_bit_for_bit(key, tmp_path):
+    inputs, seen = (make_model(key), key, make_images(10)), []
+    evaluator = make_evaluator(estimate, batch_size=4)
+    whole = evaluator(*inputs, on_batch=seen.append)
+    assert [len(part.log_p) for part in seen] == [4, 8, 10]
+    for part in seen:
+        part.save(tmp_path / "part.npz", "these")
+        done = evaluator(*inputs, begun=load_evaluation(tmp_path / "part.npz", "these"))
+        assert done.seconds >= part.seconds
+        for name in ("log_p", "elbo", "standard_error", "effective_sample_size", "estimator", "num_samples"):
+            np.testing.assert_array_equal(getattr(done, name), getattr(whole, name))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_part_that_cannot_be_used_is_none(tmp_path):
+    path = tmp_path / "part.npz"
+    assert load_evaluation(path, "these") is None
+    Evaluation(*[np.ones(3)] * 4, "importance", 30, 0.5, 0.25).save(path, "these")
+    assert load_evaluation(path, "these").num_samples == 30
+    assert load_evaluation(path, "others") is None
+    content = path.read_bytes()
+    for damaged in (b"", b"x" * 100, content[:400], content[: len(content) // 2]):
+        path.write_bytes(damaged)
+        assert load_evaluation(path, "these") is None
+    np.savez(path, made_from="these", log_p=np.zeros(3))
+    assert load_evaluation(path, "these") is None
 
 
 def test_bad_input_is_refused(key):

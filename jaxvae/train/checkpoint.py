@@ -18,9 +18,14 @@ from jaxvae._checks import expect_shape, expected
 
 Flat = dict[str, np.ndarray]
 
+# Orbax ends a file once it holds this much, so none is as long as this and one more piece of an array.
+_PIECE_BYTES = 7_500_000
+
 
 class Checkpoints:
     """The checkpoints of a run, written by orbax: `<step>/`, the last two, and `best/<step>/`.
+
+    No file is above 16 MB, whatever the arrays.
 
     Args:
         directory: where they are kept; made at the first save.
@@ -43,7 +48,9 @@ class Checkpoints:
         shutil.rmtree(directory / str(step), ignore_errors=True)
         with _manager(directory, keep=1 if best else 2) as (manager, args):
             try:
-                manager.save(step, args=args.StandardSave(flat), force=True)
+                pieces = {name: _split(array) for name, array in flat.items()}
+                save = args.PyTreeSave(pieces, ocdbt_target_data_file_size=_PIECE_BYTES)
+                manager.save(step, args=save, force=True)
                 manager.wait_until_finished()
             except Exception as error:
                 raise OSError(f"Expected to write a checkpoint to {directory}; got {error}.") from error
@@ -81,7 +88,8 @@ class Checkpoints:
 
     def _read(self, path: pathlib.Path) -> Flat:
         with _manager(path.parent, keep=2) as (manager, args):
-            return manager.restore(int(path.name), args=args.StandardRestore())
+            pieces = manager.restore(int(path.name), args=args.PyTreeRestore())
+        return {name: _join(array) for name, array in pieces.items()}
 
 
 def _steps(directory: pathlib.Path) -> list[pathlib.Path]:
@@ -103,7 +111,9 @@ def _manager(directory: pathlib.Path, *, keep: int) -> Iterator[tuple[Any, Any]]
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        with ocp.CheckpointManager(directory, options=options) as manager:
+        # The size of a file is heeded with zarr3 alone; what was written without it is read all the same.
+        handler = ocp.PyTreeCheckpointHandler(use_zarr3=True)
+        with ocp.CheckpointManager(directory, options=options, item_handlers=handler) as manager:
             yield manager, ocp.args
     finally:
         log.setLevel(level)
@@ -131,6 +141,21 @@ def _flatten(tree: Any) -> Flat:
     return {jax.tree_util.keystr(path): np.asarray(_raw(leaf)) for path, leaf in leaves}
 
 
+def _split(array: np.ndarray) -> np.ndarray | Flat:
+    """The array, in pieces where it is large: orbax would cut it too, a prime length into single numbers."""
+    num_pieces = -(-array.nbytes // _PIECE_BYTES)
+    if num_pieces <= 1:
+        return array
+    pieces = np.array_split(array.ravel(), num_pieces)
+    return {"shape": np.asarray(array.shape), **{str(i): piece for i, piece in enumerate(pieces)}}
+
+
+def _join(saved: np.ndarray | Flat) -> np.ndarray:
+    if not isinstance(saved, dict):
+        return saved
+    return np.concatenate([saved[str(i)] for i in range(len(saved) - 1)]).reshape(saved["shape"])
+
+
 def _unflatten(template: Any, flat: Flat, path: pathlib.Path) -> Any:
     def fill(tree_path, leaf):
         if not eqx.is_array_like(leaf):
@@ -144,7 +169,10 @@ def _unflatten(template: Any, flat: Flat, path: pathlib.Path) -> Any:
         array = jnp.asarray(flat[name], _raw(leaf).dtype)
         return jax.random.wrap_key_data(array) if _is_key(leaf) else array
 
-    return jax.tree_util.tree_map_with_path(fill, template)
+    filled = jax.tree_util.tree_map_with_path(fill, template)
+    for name in flat.keys() - _flatten(template).keys():
+        raise expected(f"{path}", "to hold the arrays of this model alone", f"{name} too")
+    return filled
 
 
 def _is_key(leaf: Any) -> bool:

@@ -3,6 +3,8 @@ import shutil
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxvae.train import Checkpoints
@@ -91,6 +93,29 @@ def test_a_step_that_was_saved_before_is_saved_again(tmp_path, best, damaged):
     assert checkpoints.restore(make_tree(), best=best)["step"] == 2
 
 
+def test_no_file_is_above_16_mb_even_where_an_array_is(tmp_path):
+    def noise(seed, *shape):
+        return jnp.asarray(np.random.default_rng(seed).random(shape, np.float32))
+
+    # A prime length: nothing but single numbers divides it.
+    tree = {"large": noise(0, 1, 5_000_011), "small": [noise(i, 500, 1001) for i in range(10)]}
+    Checkpoints(tmp_path).save(1, tree)
+    sizes = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
+    assert max(sizes) <= 16e6
+    assert sum(sizes) > 0.8 * 40e6
+    assert len(sizes) < 50
+    assert_trees_equal(Checkpoints(tmp_path).restore(jax.tree.map(jnp.zeros_like, tree)), tree)
+
+
+def test_what_was_saved_in_whole_arrays_is_still_read(tmp_path):
+    flat = {"['w']": np.ones((3, 2), np.float32), "['b']": np.arange(2_000_000.0)}
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(4, args=ocp.args.StandardSave(flat))
+    template = {"w": jnp.zeros((3, 2)), "b": jnp.zeros(2_000_000)}
+    restored = Checkpoints(tmp_path).restore(template)
+    assert_trees_equal(restored, {"w": jnp.ones((3, 2)), "b": jnp.arange(2_000_000.0)})
+
+
 def test_no_checkpoint_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"Expected a readable checkpoint in .* to exist; got none\."):
         Checkpoints(tmp_path).restore(make_tree())
@@ -103,3 +128,6 @@ def test_a_checkpoint_of_another_model_is_refused_by_field(tmp_path):
         checkpoints.restore(make_tree(size=4))
     with pytest.raises(ValueError, match=r"to hold \['v'\]; got 4 other arrays\."):
         checkpoints.restore({"v": jnp.zeros(2)})
+    fewer = {name: leaf for name, leaf in make_tree().items() if name != "step"}
+    with pytest.raises(ValueError, match=r"to hold the arrays of this model alone; got \['step'\] too\."):
+        checkpoints.restore(fewer)
