@@ -10,13 +10,14 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from flops import multiply_adds
 
 from jaxvae import importance_log_likelihood, make_log_weight
 from jaxvae.build import build_training
 from jaxvae.config import Config
 from jaxvae.data import make_prepare
 from jaxvae.flows import Autoregressive, Gated
-from jaxvae.nn import MADE, MaskedLinear
+from jaxvae.nn import MADE
 from jaxvae.train import make_multi_step
 
 
@@ -28,8 +29,9 @@ class Case:
         name: such as `train 128 bfloat16`.
         run: one repeat; returns its seconds.
         count: examples, or image-samples, in a repeat.
-        gigaflop: of matrix products in a repeat.
+        gigaflop: of matrix products and convolutions in a repeat.
         compile_seconds: nan for the peer.
+        memory: temporary megabytes for each image of a train step; nan for other cases.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Case:
     count: int
     gigaflop: float
     compile_seconds: float = float("nan")
+    memory: float = float("nan")
     rates: list[float] = dataclasses.field(default_factory=list)
 
     def summary(self) -> dict:
@@ -47,7 +50,9 @@ class Case:
             "low": min(self.rates),
             "high": max(self.rates),
             "gigaflop_per_second": self.gigaflop * median / self.count,
+            "best_gigaflop_per_second": self.gigaflop * max(self.rates) / self.count,
             "compile_seconds": self.compile_seconds,
+            "temporary_megabytes_per_image": self.memory,
         }
 
 
@@ -58,33 +63,41 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def weights_of(module) -> int:
-    """Multiply-adds of one pass of one example through dense layers; of masked ones, what the mask leaves."""
-    nodes = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, MaskedLinear))
-    masked = [node for node in nodes if isinstance(node, MaskedLinear)]
-    dense = sum(node.size for node in nodes if eqx.is_inexact_array(node) and node.ndim == 2)
-    return dense + sum(int(layer.mask.sum()) + weights_of(layer.context_weight) for layer in masked)
+def train_gigaflop(config: Config, image_shape: tuple[int, ...]) -> float:
+    """For each example of a train step."""
+    config = dataclasses.replace(config, precision="float32")
+    _, step = build_training(config, image_shape)
+    state = eqx.filter_eval_shape(lambda: build_training(config, image_shape)[0])
+    x = jax.ShapeDtypeStruct((config.batch_size, *image_shape), jnp.float32)
+    return 2 * multiply_adds(step, state, x) / config.batch_size / 1e9
 
 
-def context_weights_of(module) -> int:
-    """Those of them that multiply a context, which is the same for every sample of an image."""
-    nodes = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, MaskedLinear))
-    return sum(weights_of(node.context_weight) for node in nodes if isinstance(node, MaskedLinear))
+def train_case(
+    config: Config, images, batch_size: int, precision: str, seconds: float, gigaflop: float, peak: float
+) -> Case:
+    """The library's own train loop over the preset's data, many steps in one dispatch.
 
-
-def train_case(config: Config, images, batch_size: int, precision: str, seconds: float) -> Case:
-    """The library's own train loop over the preset's data, many steps in one dispatch."""
+    Args:
+        config: the preset.
+        images: that it trains on, on the device.
+        batch_size: B.
+        precision: of the products.
+        seconds: length of a repeat, about.
+        gigaflop: of an example.
+        peak: GFLOP/s; where the preset's block would last longer at that rate, a shorter one is taken.
+    """
+    fitting = int(seconds * peak / (gigaflop * batch_size))
+    block_size = max(1, min(config.block_size, fitting))
     config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
     state, step = build_training(config, images.shape[1:])
     prepare = make_prepare(config.data.binarization, training=True)
-    many = make_multi_step(step, batch_size=batch_size, block_size=config.block_size, prepare=prepare)
+    many = make_multi_step(step, batch_size=batch_size, block_size=block_size, prepare=prepare)
     multi_step = eqx.filter_jit(many, donate="all-except-first")
     work, holder = (images, None, jnp.asarray(1, jnp.int32)), [state]
-    forward = weights_of(state.model)
-    first = weights_of(state.model.posterior.encoder.mlp.layers[0])
     start = time.perf_counter()
     compiled = multi_step.lower(work, state).compile()
     compile_seconds = time.perf_counter() - start
+    memory = compiled.compiled.memory_analysis().temp_size_in_bytes
 
     def advance(num_blocks: int):
         holder[0], total, _ = compiled((images, None, jnp.asarray(num_blocks, jnp.int32)), holder[0])
@@ -92,50 +105,81 @@ def train_case(config: Config, images, batch_size: int, precision: str, seconds:
 
     timed(lambda: advance(1))
     num_blocks = max(1, round(seconds / timed(lambda: advance(1))))
-    num_steps = num_blocks * config.block_size
-    # The backward pass has two products for each of the forward pass, less the gradient of the pixels.
-    gigaflop = num_steps * batch_size * 2 * (3 * forward - first) / 1e9
+    count = num_blocks * block_size * batch_size
     return Case(
         f"train {batch_size} {precision}",
         lambda: timed(lambda: advance(num_blocks)),
-        num_steps * batch_size,
-        gigaflop,
+        count,
+        count * gigaflop,
         compile_seconds,
+        memory / batch_size / 1e6,
     )
 
 
-def make_evaluate(config: Config, images, num_samples: int, chunk_size: int):
-    """The evaluator of one batch of images, compiled, with its arguments."""
-    state, _ = build_training(config, images.shape[1:])
+def evaluate_gigaflop(config: Config, image_shape: tuple[int, ...], num_samples: int) -> float:
+    """For each sample of an image, with its share of what is done once for the image."""
+    config = dataclasses.replace(config, precision="float32")
+    state = eqx.filter_eval_shape(lambda: build_training(config, image_shape)[0])
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    estimate = make_estimate(num_samples, num_samples)
+    x = jax.ShapeDtypeStruct(image_shape, jnp.float32)
+    return 2 * multiply_adds(estimate, state.model, key, x) / num_samples / 1e9
+
+
+def make_estimate(num_samples: int, chunk_size: int) -> Callable:
+    """Of log p(x), for one image."""
 
     def estimate(model, key, x):
         weight = make_log_weight(model, x)
         return importance_log_likelihood(weight, key, num_samples=num_samples, chunk_size=chunk_size).log_p
 
-    batched = eqx.filter_jit(eqx.filter_vmap(estimate, in_axes=(None, 0, 0)))
+    return estimate
+
+
+def make_evaluate(config: Config, images, num_samples: int, chunk_size: int):
+    """The evaluator of one batch of images, compiled, with its arguments."""
+    state, _ = build_training(config, images.shape[1:])
+    batched = eqx.filter_jit(eqx.filter_vmap(make_estimate(num_samples, chunk_size), in_axes=(None, 0, 0)))
     keys = jax.random.split(jax.random.key(0), len(images))
     arguments = (state.model, keys, images.astype(jnp.float32))
     return batched.lower(*arguments).compile(), arguments
 
 
-def evaluate_case(config: Config, images, precision: str, num_samples: int, chunk_size: int) -> Case:
+def evaluate_case(
+    config: Config, images, precision: str, num_samples: int, chunk_size: int, gigaflop: float
+) -> Case:
     """The importance-sampling evaluator."""
     config = dataclasses.replace(config, precision=precision)
     start = time.perf_counter()
     compiled, arguments = make_evaluate(config, images, num_samples, chunk_size)
     compile_seconds = time.perf_counter() - start
-    model = arguments[0]
     timed(lambda: compiled(*arguments))
     count = len(images) * num_samples
-    once = weights_of(model.posterior.encoder) + context_weights_of(model.posterior)
-    work = count * (weights_of(model) - once) + len(images) * once
     return Case(
         f"evaluate {len(images)} x {num_samples} by {chunk_size} {precision}",
         lambda: timed(lambda: compiled(*arguments)),
         count,
-        2 * work / 1e9,
+        count * gigaflop,
         compile_seconds,
     )
+
+
+def sample_case(config: Config, image_shape: tuple[int, ...], precision: str, num_images: int) -> Case:
+    """Drawing images, z ~ p(z) and x ~ p(x | z); those of a PixelCNN come pixel by pixel."""
+    state, _ = build_training(dataclasses.replace(config, precision=precision), image_shape)
+
+    def sample(model, key):
+        z_key, x_key = jax.random.split(key)
+        return model.likelihood(model.prior(None).sample(seed=z_key), None).sample(seed=x_key)
+
+    keys = jax.random.split(jax.random.key(0), num_images)
+    batched = eqx.filter_jit(eqx.filter_vmap(sample, in_axes=(None, 0)))
+    start = time.perf_counter()
+    compiled = batched.lower(state.model, keys).compile()
+    compile_seconds = time.perf_counter() - start
+    timed(lambda: compiled(state.model, keys))
+    name = f"sample {num_images} {precision}"
+    return Case(name, lambda: timed(lambda: compiled(state.model, keys)), num_images, 0.0, compile_seconds)
 
 
 def inverse_case(solver: str, num_latents: int = 100, latent_dim: int = 128) -> Case:
@@ -160,16 +204,17 @@ def inverse_case(solver: str, num_latents: int = 100, latent_dim: int = 128) -> 
     return Case(name, lambda: timed(lambda: compiled(*arguments)), num_latents, 0.0, compile_seconds)
 
 
-def peak_case(rows: int = 2048) -> Case:
-    """The measured peak: the library's products at a size that suits any machine, in float32."""
-    a = jax.random.normal(jax.random.key(0), (rows, rows))
+def peak_case(precision: str) -> Case:
+    """Plain products of two square matrices, of a size that suits the device."""
+    rows = 2048 if jax.default_backend() == "cpu" else 8192
+    a = jax.random.normal(jax.random.key(0), (rows, rows), jnp.dtype(precision))
 
     @jax.jit
     def multiply(a):
         return jax.lax.fori_loop(0, 8, lambda _, x: (x @ a) / rows, a)
 
     timed(lambda: multiply(a))
-    return Case("matrix peak float32", lambda: timed(lambda: multiply(a)), 8, 8 * 2 * rows**3 / 1e9)
+    return Case(f"matrix peak {precision}", lambda: timed(lambda: multiply(a)), 8, 8 * 2 * rows**3 / 1e9)
 
 
 def import_case(code: str) -> Case:

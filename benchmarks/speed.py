@@ -12,7 +12,6 @@ import json
 import pathlib
 import platform
 import subprocess
-import sys
 from typing import Literal
 
 import jax
@@ -21,12 +20,16 @@ import tyro
 from cases import (
     Case,
     evaluate_case,
+    evaluate_gigaflop,
     import_case,
     inverse_case,
     peak_case,
+    sample_case,
     temporary_megabytes,
     train_case,
+    train_gigaflop,
 )
+from peer import Peer, train_options
 
 from jaxvae.build import build_dataset
 from jaxvae.config import Config
@@ -39,21 +42,21 @@ class Options:
 
     preset: str = "mnist-mean-field"
     """The model."""
-    kinds: tuple[Literal["train", "evaluate", "inverse", "memory", "import"], ...] = (
+    kinds: tuple[Literal["train", "evaluate", "sample", "inverse", "memory", "import"], ...] = (
         "train",
         "evaluate",
         "inverse",
         "memory",
         "import",
     )
-    """Train step, evaluator, an autoregressive flow's inverse (whatever the preset), the evaluator's memory
-    as the samples grow, and the import."""
+    """Train step, evaluator, drawing images, an autoregressive flow's inverse (whatever the preset), the
+    evaluator's memory as the samples grow, and the import."""
     precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-    """Of the train step and the evaluator."""
+    """Of the train step, the evaluator and the drawing."""
     batch_sizes: tuple[int, ...] = (128, 512)
     """Of the train step."""
     num_images: int = 100
-    """That the evaluator scores at a time."""
+    """That the evaluator scores, or that are drawn, at a time."""
     num_samples: int = 1000
     """Per image."""
     chunk_sizes: tuple[int, ...] = (10, 20, 40)
@@ -63,70 +66,24 @@ class Options:
     repeats: int = 7
     """Measured repeats of each case."""
     seconds: float = 1.0
-    """Length of a repeat of the train step, about."""
+    """Length of a repeat of the train step, about; one step at least."""
     peer: Literal["none", "torch"] = "none"
     """Whom to compare with."""
+    peer_modes: tuple[Literal["eager", "compile", "reduce-overhead", "max-autotune"], ...] = ()
+    """The peer's variants: chosen for the device where none are given."""
     json: bool = False
     """Print one JSON line and nothing else."""
 
 
-def flow_sizes(config: Config) -> dict:
-    """What the peer has to know of the posterior's flow.
-
-    Raises:
-        ValueError: if the flow is one that the peer does not have.
-    """
-    flow, asked = config.posterior, set(config.posterior.options())
-    if config.prior.flow != "none" or flow.flow not in ("none", "iaf") or asked - {"num_flows", "widths"}:
-        raise ValueError("Expected a flow that the PyTorch peer has (plain iaf, posterior); got another.")
-    return {
-        "num_flows": (flow.num_flows or 2) if flow.flow == "iaf" else 0,
-        "flow_widths": flow.widths or (512, 512),
-        "context_dim": flow.context_dim or config.model.latent_dim,
-    }
-
-
-class Peer:
-    """The PyTorch side, in a process of its own."""
-
-    def __init__(self, config: Config):
-        script = pathlib.Path(__file__).with_name("torch_peer.py")
-        self._sizes = {
-            "latent_dim": config.model.latent_dim,
-            "encoder_widths": config.encoder.widths,
-            "decoder_widths": config.decoder.widths,
-            **flow_sizes(config),
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def case(self, name: str, count: int, gigaflop: float, **options) -> Case:
-        """A case that the other process sets up, warms up and runs."""
-        line = json.dumps({**options, "sizes": self._sizes}) + "\n"
-
-        def run() -> float:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-            if not answer:
-                raise RuntimeError(
-                    "Expected an answer from the PyTorch peer; got none (see its error above)."
-                )
-            return float(answer)
-
-        run()
-        return Case(name, run, count, gigaflop)
-
-
-def compilers() -> tuple[str, ...]:
+def peer_modes(options: Options) -> tuple[str, ...]:
     """The peer's variants: on a GPU also with CUDA graphs."""
-    return ("eager", "compile") if jax.default_backend() == "cpu" else ("eager", "compile", "reduce-overhead")
+    default = (
+        ("eager", "compile") if jax.default_backend() == "cpu" else ("eager", "compile", "reduce-overhead")
+    )
+    return options.peer_modes or default
 
 
-def peer_cases(peer: Peer, ours: list[Case], options: Options) -> list[Case]:
+def peer_cases(peer: Peer, config: Config, ours: list[Case], options: Options) -> list[Case]:
     """PyTorch's variants of what we measure."""
     cases = []
     for case in ours:
@@ -134,18 +91,20 @@ def peer_cases(peer: Peer, ours: list[Case], options: Options) -> list[Case]:
         if kind == "evaluate" and f"by {options.chunk_sizes[0]} " not in case.name:
             continue  # the peer has chunk sizes of its own
         precision = case.name.split()[-1]
-        for compiled in compilers():
+        for mode in peer_modes(options):
+            given = {"compiled": mode, "precision": precision, "kind": kind}
             if kind == "train":
-                given = {"batch_size": int(size), "num_steps": case.count // int(size)}
-                given |= {"compiled": compiled, "precision": precision, "kind": kind}
-                cases.append(peer.case(f"torch {case.name} {compiled}", case.count, case.gigaflop, **given))
+                given |= {"batch_size": int(size), "num_steps": case.count // int(size)} | train_options(
+                    config
+                )
+                cases.append(peer.case(f"torch {case.name} {mode}", case.count, case.gigaflop, **given))
             elif kind == "evaluate":
-                whole = (options.num_samples,) if (compiled, precision) == ("eager", "float32") else ()
-                for chunk in (*options.peer_chunk_sizes, *whole):
-                    given = {"num_images": options.num_images, "num_samples": options.num_samples}
-                    given |= {"chunk": chunk, "compiled": compiled, "precision": precision, "kind": kind}
-                    name = f"torch evaluate by {chunk} {precision} {compiled}"
-                    cases.append(peer.case(name, case.count, case.gigaflop, **given))
+                given |= {"num_images": options.num_images, "num_samples": options.num_samples}
+                # The maps of all samples at once would not fit.
+                whole = (mode, precision, config.decoder.network) == ("eager", "float32", "dense")
+                for chunk in (*options.peer_chunk_sizes, *(options.num_samples,) * whole):
+                    name = f"torch evaluate by {chunk} {precision} {mode}"
+                    cases.append(peer.case(name, case.count, case.gigaflop, chunk=chunk, **given))
     return cases
 
 
@@ -167,10 +126,8 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
         found[f"evaluate {precision}, both chunked"] = best(*ours) / best(*theirs, without=whole)
     in_one = best("torch", "evaluate", "by", str(options.num_samples), "float32")
     found["evaluate float32 against all samples in one array"] = best("evaluate", "float32") / in_one
-    found["evaluate float32, share of the matrix peak"] = max(
-        (r["gigaflop_per_second"] for n, r in results.items() if n.startswith("evaluate") and "float32" in n),
-        default=float("nan"),
-    ) / results.get("matrix peak float32", {}).get("gigaflop_per_second", float("nan"))
+    shares = [r["peak_share"] for n, r in results.items() if n.startswith("evaluate") and "float32" in n]
+    found["evaluate float32, share of the matrix peak"] = max(shares, default=float("nan"))
     found["inverse, parallel against sequential"] = best("parallel") / best("sequential")
     slow, fast = (best("import", word) for word in ("jaxvae", "jax,"))
     found["import, times that of jax, equinox and distrax"] = fast / slow
@@ -201,18 +158,35 @@ def processor() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
-def our_cases(config: Config, images, options: Options) -> list[Case]:
+def our_cases(
+    config: Config, images, options: Options, peaks: list[Case], gigaflop: dict[str, float]
+) -> list[Case]:
     """The library's side."""
     cases, some = [], images[: options.num_images]
     if "inverse" in options.kinds:
         cases += [inverse_case(solver) for solver in ("parallel", "sequential")]
-    for precision in options.precisions:
+    for precision, peak in zip(options.precisions, peaks, strict=True):
         if "train" in options.kinds:
-            cases += [train_case(config, images, b, precision, options.seconds) for b in options.batch_sizes]
+            work = options.seconds, gigaflop["train"], peak.gigaflop / peak.run()
+            cases += [train_case(config, images, b, precision, *work) for b in options.batch_sizes]
         if "evaluate" in options.kinds:
-            samples = options.num_samples
-            cases += [evaluate_case(config, some, precision, samples, c) for c in options.chunk_sizes]
+            work = precision, options.num_samples
+            cases += [
+                evaluate_case(config, some, *work, c, gigaflop["evaluate"]) for c in options.chunk_sizes
+            ]
+        if "sample" in options.kinds:
+            cases.append(sample_case(config, images.shape[1:], precision, options.num_images))
     return cases
+
+
+def count_work(config: Config, image_shape: tuple[int, ...], options: Options) -> dict[str, float]:
+    """GFLOP of an example, or of an image-sample, by kind."""
+    found = {}
+    if "train" in options.kinds:
+        found["train"] = train_gigaflop(config, image_shape)
+    if "evaluate" in options.kinds:
+        found["evaluate"] = evaluate_gigaflop(config, image_shape, options.num_samples)
+    return found
 
 
 def take_turns(cases: list[Case], repeats: int) -> dict[str, dict]:
@@ -223,18 +197,35 @@ def take_turns(cases: list[Case], repeats: int) -> dict[str, dict]:
     return {case.name: case.summary() for case in cases}
 
 
+def add_shares(results: dict[str, dict]) -> None:
+    """To every case whose work is counted, its share of the best matrix product of its precision."""
+    for name, result in results.items():
+        precision = next((word for word in name.split() if f"matrix peak {word}" in results), None)
+        if precision is not None and result["gigaflop_per_second"]:
+            peak = results[f"matrix peak {precision}"]["best_gigaflop_per_second"]
+            result["peak_share"] = result["gigaflop_per_second"] / peak
+
+
 def measure(options: Options) -> dict:
     """All cases in turn, repeated."""
     config = load_preset(options.preset)
     images = jnp.asarray(build_dataset(config).train.images)
-    ours = our_cases(config, images, options)
-    peers = peer_cases(Peer(config), ours, options) if options.peer == "torch" else []
-    results = take_turns([*ours, peak_case(), *peers], options.repeats)
+    gigaflop = count_work(config, images.shape[1:], options)
+    peaks = [peak_case(precision) for precision in options.precisions]
+    ours = our_cases(config, images, options, peaks, gigaflop)
+    peers = peer_cases(Peer(config), config, ours, options) if options.peer == "torch" else []
+    results = take_turns([*ours, *peaks, *peers], options.repeats)
+    add_shares(results)
     if "import" in options.kinds:
         # Apart from the others: each starts a process.
         imports = [import_case(code) for code in ("import jaxvae", "import jax, equinox, distrax")]
         results |= take_turns(imports, options.repeats)
-    report = {"machine": describe_machine(), "results": results, "ratios": ratios(results, options)}
+    report = {
+        "machine": describe_machine(),
+        "gigaflop_per_example": gigaflop,
+        "results": results,
+        "ratios": ratios(results, options),
+    }
     if "memory" in options.kinds:
         some, chunk = images[: options.num_images], options.chunk_sizes[0]
         report["evaluator_temporary_megabytes"] = {
@@ -246,13 +237,18 @@ def measure(options: Options) -> dict:
 def show(report: dict) -> None:
     """The report as tables."""
     print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), "\n")
-    print(f"{'case':58}{'per second':>12}{'lowest':>12}{'highest':>12}{'GFLOP/s':>10}{'compile s':>11}")
+    heads = ("lowest", "highest", "GFLOP/s", "of peak", "MB/image", "compile s")
+    print(f"{'case':50}{'per second':>12}" + "".join(f"{head:>11}" for head in heads))
     for name, r in report["results"].items():
         rates = "".join(
-            f"{r[key]:>12,.4g}" if r[key] < 100 else f"{r[key]:>12,.0f}" for key in ("rate", "low", "high")
+            f"{r[key]:>11,.4g}" if r[key] < 100 else f"{r[key]:>11,.0f}" for key in ("rate", "low", "high")
         )
-        print(f"{name:58}{rates}{r['gigaflop_per_second']:>10.1f}{r['compile_seconds']:>11.1f}")
+        rest = f"{r['gigaflop_per_second']:>11,.1f}{r.get('peak_share', float('nan')):>11.2f}"
+        rest += f"{r['temporary_megabytes_per_image']:>11.2f}{r['compile_seconds']:>11.1f}"
+        print(f"{name:50} {rates}{rest}".replace("nan", "  -"))
     print()
+    for kind, gigaflop in report["gigaflop_per_example"].items():
+        print(f"{f'{kind}, GFLOP per example':58}{gigaflop:>12.5f}")
     for name, value in report["ratios"].items():
         print(f"{name:58}{value:>12.2f}")
     for num_samples, megabytes in report.get("evaluator_temporary_megabytes", {}).items():
