@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+from jaxvae.nn.convolve import PLAIN
 
 
 def multiply_adds(function: Callable, *arguments) -> int:
@@ -37,6 +40,9 @@ def _of_equation(equation: JaxprEqn) -> int:
         return _of_product(equation)
     if name == "conv_general_dilated":
         return _of_convolution(equation)
+    if name in PLAIN:
+        shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
+        return multiply_adds(partial(PLAIN[name], **params), *shapes)
     if name == "cond":
         platforms = params.get("branches_platforms")
         branches = [_of_jaxpr(branch) for branch in params["branches"]]

@@ -128,8 +128,12 @@ def _rounded(weight: Array, dtype) -> Array:
     return jax.lax.reduce_precision(weight, 8, 7) if dtype == jnp.bfloat16 else weight
 
 
+# Each primitive's name, and the same in XLA's own convolutions.
+PLAIN: dict[str, Callable] = {}
+
+
 def _make_primitive(name: str, on_cpu: Callable, plain: Callable, result: Callable) -> Primitive:
-    primitive = Primitive(name)
+    primitive, PLAIN[name] = Primitive(name), plain
 
     def function(a, b, *, geometry):
         choices = {"cpu": partial(on_cpu, geometry=geometry), "default": partial(plain, geometry=geometry)}

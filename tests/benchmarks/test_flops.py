@@ -83,7 +83,9 @@ def test_convolutions_and_their_gradients(size, kernel, groups, options, pairs):
     assert flops.multiply_adds(gradients, x, w) == 3 * expected
 
 
-@pytest.mark.parametrize(("options", "pairs"), [({}, 16), ({"stride": 2}, 8), ({"stride": 2, "transposed": True}, 17)])
+@pytest.mark.parametrize(
+    ("options", "pairs"), [({}, 16), ({"stride": 2}, 8), ({"stride": 2, "transposed": True}, 17)]
+)
 def test_the_layers_of_a_network(options, pairs, key):
     """Whatever the device makes of them."""
     layer = nn.Conv(4, 8, 3, key=key, **options)
