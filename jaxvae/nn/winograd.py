@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 _TILE = 4
 # Of tiles at a time: the 36 transforms of more leave the cache, and of fewer are not worth their calls.
-_MOST, _LEAST = 256, 48
+_MOST, _LEAST = 512, 48
 
 _INPUT = np.array(
     [

@@ -59,9 +59,9 @@ def test_it_is_the_sum_over_the_kernel(case, dtype):
     np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=2**-8 if low else 1e-5, atol=1e-4)
 
 
-# Large enough for Winograd's way on a CPU; 10 and 9 are no whole number of its tiles.
-X, W = normal(0, 8, 10, 9, 16), normal(1, 3, 3, 16, 24)
-G = normal(2, 8, 10, 9, 24)
+# Large enough for Winograd's way on a CPU, in two chunks; 10 and 9 are no whole number of its tiles.
+X, W = normal(0, 64, 10, 9, 16), normal(1, 3, 3, 16, 24)
+G = normal(2, 64, 10, 9, 24)
 
 
 def per_image(function, xs, weight, **options):
@@ -79,7 +79,7 @@ def batch_loss(function, xs, weight):
 
 TRANSFORMS = {
     "vmap": lambda f: jax.vmap(f, (0, None))(X, W),
-    "vmap of vmap": lambda f: jax.vmap(jax.vmap(f, (0, None)), (1, None))(X.reshape(2, 4, 10, 9, 16), W),
+    "vmap of vmap": lambda f: jax.vmap(jax.vmap(f, (0, None)), (1, None))(X.reshape(2, 32, 10, 9, 16), W),
     "vmap over weights": lambda f: jax.vmap(f, (None, 0))(X[0], jnp.stack([W, -2 * W])),
     "vmap over both": lambda f: jax.vmap(f)(X[:2], jnp.stack([W, -2 * W])),
     "weights over a batch": lambda f: jax.vmap(jax.vmap(f, (0, None)), (None, 0))(X, jnp.stack([W, -2 * W])),
