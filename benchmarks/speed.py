@@ -129,6 +129,7 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
     shares = [r["peak_share"] for n, r in results.items() if n.startswith("evaluate") and "float32" in n]
     found["evaluate float32, share of the matrix peak"] = max(shares, default=float("nan"))
     found["inverse, parallel against sequential"] = best("parallel") / best("sequential")
+    found["sample, cached against whole passes"] = best("sample", "cached") / best("sample", "whole")
     slow, fast = (best("import", word) for word in ("jaxvae", "jax,"))
     found["import, times that of jax, equinox and distrax"] = fast / slow
     return {name: value for name, value in found.items() if value == value}
@@ -165,6 +166,8 @@ def our_cases(
     cases, some = [], images[: options.num_images]
     if "inverse" in options.kinds:
         cases += [inverse_case(solver) for solver in ("parallel", "sequential")]
+    if "sample" in options.kinds:
+        cases += [sample_case(route) for route in ("cached", "whole")]
     for precision, peak in zip(options.precisions, peaks, strict=True):
         if "train" in options.kinds:
             work = options.seconds, gigaflop["train"], peak.gigaflop / peak.run()
@@ -174,8 +177,6 @@ def our_cases(
             cases += [
                 evaluate_case(config, some, *work, c, gigaflop["evaluate"]) for c in options.chunk_sizes
             ]
-        if "sample" in options.kinds:
-            cases.append(sample_case(config, images.shape[1:], precision, options.num_images))
     return cases
 
 

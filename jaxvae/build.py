@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxvae import data, flows, likelihoods, nn
-from jaxvae._checks import expect_choice
+from jaxvae._checks import expect_choice, expected
 from jaxvae._typing import Key, Scalar
 from jaxvae.config import Config, DecoderConfig, EncoderConfig, FlowConfig, Options
 from jaxvae.decoders import ConvDecoder, DenseDecoder
@@ -69,7 +69,13 @@ def build_dataset(config: Config) -> data.Dataset:
 
 
 def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
-    """The model with fresh weights, for images of shape `(C, H, W)`."""
+    """The model with fresh weights, for images of shape `(C, H, W)`.
+
+    Raises:
+        ValueError: if its parts do not fit the images or each other, or the device has no bfloat16.
+    """
+    if config.precision == "bfloat16":
+        _expect_bfloat16()
     encoder_key, decoder_key, posterior_key, prior_key = jax.random.split(key, 4)
     latent_dim, dtype = config.model.latent_dim, jnp.dtype(config.precision)
     context_dim = 0 if config.posterior.flow == "none" else config.posterior.context_dim or latent_dim
@@ -81,6 +87,14 @@ def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
     if config.prior.flow != "none":
         prior = FlowPrior(latent_dim, build_flow(config.prior, latent_dim, 0, dtype, prior_key))
     return VAE(posterior, prior, build_likelihood(config, image_shape, dtype, decoder_key))
+
+
+def _expect_bfloat16() -> None:
+    try:
+        jax.block_until_ready(jax.jit(jnp.dot)(*2 * [jnp.ones((8, 8), jnp.bfloat16)]))
+    except jax.errors.JaxRuntimeError as error:
+        device = jax.devices()[0].device_kind
+        raise expected("a device that multiplies in bfloat16", "(or --precision float32)", device) from error
 
 
 def build_encoder(

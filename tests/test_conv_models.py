@@ -157,3 +157,13 @@ def test_what_cannot_be_built_is_refused(name):
     config, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         build_model(config, (1, 6, 5), jax.random.key(0))
+
+
+def test_a_device_without_bfloat16_is_named(monkeypatch):
+    def refuse(*arrays):
+        raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: bf16")
+
+    monkeypatch.setattr(jnp, "dot", refuse)
+    message = r"Expected a device that multiplies in bfloat16 \(or --precision float32\); got "
+    with pytest.raises(ValueError, match=message):
+        build_model(Config(precision="bfloat16"), (1, 4, 4), jax.random.key(0))
