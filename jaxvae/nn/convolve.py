@@ -5,6 +5,7 @@ place to choose others: hence three primitives, each the derivative of another, 
 axes as they come.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -69,6 +70,10 @@ def convolve_transposed(
     return _convolution_back.bind(x.astype(dtype), weight.swapaxes(2, 3), geometry=geometry)
 
 
+# Numbers in the patches at a time: two megabytes.
+_MOST = 2**19
+
+
 class _Geometry(NamedTuple):
     """What the shapes of two operands do not tell of the third."""
 
@@ -78,8 +83,13 @@ class _Geometry(NamedTuple):
     padding: str
 
     @property
+    def is_symmetric(self) -> bool:
+        odd = all(size % 2 for size in self.kernel)
+        return odd and (self.stride, self.padding) == (1, "SAME")
+
+    @property
     def is_winograd(self) -> bool:
-        return (self.kernel, self.stride, self.padding) == ((3, 3), 1, "SAME")
+        return self.is_symmetric and self.kernel == (3, 3)
 
 
 def _lax_forward(x: Array, weight: Array, geometry: _Geometry) -> Array:
@@ -102,25 +112,102 @@ def _lax_weight(g: Array, x: Array, geometry: _Geometry) -> Array:
     return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, jnp.float32))(g)[0]
 
 
+# On a CPU all is made of matrix products, of a few images at a time so that their patches stay in the cache.
+# XLA's own convolutions use one core there, and in a loop those of the gradients take naive loops.
 def _cpu_forward(x: Array, weight: Array, geometry: _Geometry) -> Array:
     images, weight = x.reshape(-1, *x.shape[-3:]), _rounded(weight, x.dtype)
-    if not (geometry.is_winograd and winograd.is_worthwhile(images.shape, weight.shape[3])):
-        return _lax_forward(x.astype(jnp.float32), weight, geometry).astype(x.dtype)
-    return winograd.convolve_batch(images, weight).reshape(*x.shape[:-1], -1)
+    if geometry.is_winograd and winograd.is_worthwhile(images.shape, weight.shape[3]):
+        y = winograd.convolve_batch(images, weight)
+    elif geometry.is_symmetric and weight.shape[3] < weight.shape[2]:
+        y = _fold_products(images, _mirrored(weight), geometry)
+    else:
+        y = _multiply_patches(images, weight, geometry)
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 def _cpu_backward(g: Array, weight: Array, geometry: _Geometry) -> Array:
-    if geometry.is_winograd:
-        return _cpu_forward(g, weight[::-1, ::-1].swapaxes(2, 3), geometry)
-    weight = _rounded(weight, g.dtype)
-    return _lax_backward(g.astype(jnp.float32), weight, geometry).astype(g.dtype)
+    if geometry.is_symmetric:
+        return _cpu_forward(g, _mirrored(weight), geometry)
+    x = _fold_products(g.reshape(-1, *g.shape[-3:]), _rounded(weight, g.dtype), geometry)
+    return x.reshape(*g.shape[:-3], *x.shape[1:])
 
 
 def _cpu_weight(g: Array, x: Array, geometry: _Geometry) -> Array:
     images, gradients = x.reshape(-1, *x.shape[-3:]), g.reshape(-1, *g.shape[-3:])
     if geometry.is_winograd and winograd.is_worthwhile(images.shape, g.shape[-1]):
         return winograd.weight_gradient(gradients, images)
-    return _lax_weight(g.astype(jnp.float32), x.astype(jnp.float32), geometry)
+    if geometry.is_symmetric and g.shape[-1] < x.shape[-1]:
+        return _mirrored(_contract_patches(gradients, images, geometry))
+    return _contract_patches(images, gradients, geometry)
+
+
+def _multiply_patches(images: Array, weight: Array, geometry: _Geometry) -> Array:
+    matrix = weight.reshape(-1, weight.shape[3])
+
+    def multiply(some: Array) -> Array:
+        return (_patches(some, geometry) @ matrix).astype(images.dtype)
+
+    return _map_chunks(multiply, images, len(matrix))
+
+
+def _fold_products(gradients: Array, weight: Array, geometry: _Geometry) -> Array:
+    matrix = weight.reshape(-1, weight.shape[3]).T
+
+    def fold(some: Array) -> Array:
+        image = jax.ShapeDtypeStruct((len(some), *geometry.size, weight.shape[2]), jnp.float32)
+        to_image = jax.linear_transpose(partial(_patches, geometry=geometry), image)
+        return to_image(some.astype(jnp.float32) @ matrix)[0].astype(gradients.dtype)
+
+    return _map_chunks(fold, gradients, matrix.shape[1])
+
+
+def _contract_patches(images: Array, gradients: Array, geometry: _Geometry) -> Array:
+    rows, columns = math.prod(geometry.kernel) * images.shape[-1], gradients.shape[-1]
+    size = _chunk_size(gradients, rows)
+
+    def add(total: Array, chunk: tuple[Array, Array]) -> tuple[Array, None]:
+        patches = _patches(chunk[0], geometry).reshape(-1, rows)
+        return total + patches.T @ chunk[1].reshape(-1, columns).astype(jnp.float32), None
+
+    chunks = tuple(a.reshape(-1, size, *a.shape[1:]) for a in (images, gradients))
+    total, _ = jax.lax.scan(add, jnp.zeros((rows, columns)), chunks)
+    return total.reshape(*geometry.kernel, images.shape[-1], columns)
+
+
+def _mirrored(weight: Array) -> Array:
+    """The kernel of the adjoint, where that is a convolution of the same geometry."""
+    return weight[::-1, ::-1].swapaxes(2, 3)
+
+
+def _patches(images: Array, geometry: _Geometry) -> Array:
+    """What the kernel meets at every place, in float32: `(B, H', W', kh kw in)`."""
+    sizes, kernel, stride = geometry.size, geometry.kernel, geometry.stride
+    pads = jax.lax.padtype_to_pads(sizes, kernel, (stride, stride), geometry.padding)
+    padded = jnp.pad(images.astype(jnp.float32), ((0, 0), *pads, (0, 0)))
+    (rows, columns), (height, width) = kernel, padded.shape[1:3]
+    return jnp.concatenate(
+        [
+            padded[:, i : height - rows + i + 1 : stride, j : width - columns + j + 1 : stride]
+            for i in range(rows)
+            for j in range(columns)
+        ],
+        axis=-1,
+    )
+
+
+def _map_chunks(function: Callable[[Array], Array], maps: Array, patch_size: int) -> Array:
+    size = _chunk_size(maps, patch_size)
+    if size == len(maps):
+        return function(maps)
+    y = jax.lax.map(function, maps.reshape(-1, size, *maps.shape[1:]))
+    return y.reshape(-1, *y.shape[2:])
+
+
+def _chunk_size(maps: Array, patch_size: int) -> int:
+    """The most images, of those that divide the batch, with patches of no more than `_MOST` numbers."""
+    batch, height, width, _ = maps.shape
+    most = max(_MOST // (height * width * patch_size), 1)
+    return max(size for size in range(1, batch + 1) if batch % size == 0 and size <= most)
 
 
 def _rounded(weight: Array, dtype) -> Array:
