@@ -15,8 +15,16 @@ from jaxvae._checks import expect_choice, expect_positive
 from jaxvae._typing import Context, Image, Key, Label, Latent
 from jaxvae.nn import MLP, GatedConvDown, Linear, ResNetDown
 
+# Beyond it a scale is 0 or infinite before long, and the log-weight not finite.
+_LARGEST_LOG_SCALE = 15.0
+
+
+def _exp(x: Array) -> Array:
+    return jnp.exp(jnp.clip(x, -_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE))
+
+
 # What turns the encoder's last layer into a positive scale.
-SCALES: dict[str, Callable[[Array], Array]] = {"softplus": jax.nn.softplus, "exp": jnp.exp}
+SCALES: dict[str, Callable[[Array], Array]] = {"softplus": jax.nn.softplus, "exp": _exp}
 
 
 class Encoding(NamedTuple):
@@ -56,7 +64,8 @@ class DenseEncoder(eqx.Module):
         init: `he` or `uniform`, as in `nn.MLP`.
         skip: whether the image is given to every layer, as in `nn.MLP`.
         weight_norm: of every layer.
-        scale: `softplus` or `exp`, from the last layer to the standard deviation.
+        scale: `softplus` or `exp`, from the last layer to the standard deviation; the argument of `exp` is
+            clipped to +-15.
         scale_bias: added before that; below 0 for a posterior that starts narrow.
         context_dim: F, the size of the context for a flow; 0 for none.
         label_dim: Y, the size of the labels that are appended to the image; 0 for none.
@@ -109,7 +118,8 @@ class ConvEncoder(eqx.Module):
         image_shape: `(C, H, W)` of the images.
         latent_dim: D.
         weight_norm: of the dense layer.
-        scale: `softplus` or `exp`, from the last layer to the standard deviation.
+        scale: `softplus` or `exp`, from the last layer to the standard deviation; the argument of `exp` is
+            clipped to +-15.
         scale_bias: added before that; below 0 for a posterior that starts narrow.
         context_dim: F, the size of the context for a flow; 0 for none.
         label_dim: Y, the size of the labels that are appended to the features; 0 for none.

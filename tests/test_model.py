@@ -124,3 +124,9 @@ def test_an_unknown_scale_is_refused_with_the_near_names(key):
 def test_an_image_of_another_shape_is_refused(key):
     with pytest.raises(AssertionError):
         make_model(key).posterior(jnp.zeros((1, 3, 5)))
+
+
+@pytest.mark.parametrize("size", [-80.0, 80.0])
+def test_a_wild_encoder_s_exponential_scale_stays_finite_and_positive(key, image, size):
+    encoder = DenseEncoder(SHAPE, 4, (8, 7), scale="exp", scale_bias=size, key=key)
+    assert jnp.isfinite(jnp.log(encoder(image).scale)).all()
