@@ -23,11 +23,13 @@ from jaxvae.config import (
 from jaxvae.model import log_weight
 from jaxvae.nn import Conv, Linear, MaskedLinear
 from jaxvae.presets import PRESETS, load_preset
+from tests.helpers import assert_trees_equal
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
 IMAGES = np.random.RandomState(5).randint(0, 256, (48, 1, 28, 28)).astype(np.uint8)
-TINY = [name for name in PRESETS if name.endswith("-tiny")]
+# The fast one has the networks of the other ResNet and the prior of the PixelCNN.
+TINY = [name for name in PRESETS if name.endswith("-tiny") and "fast" not in name]
 
 
 def count(part) -> int:
@@ -76,10 +78,9 @@ def record_outputs(monkeypatch) -> list[list[np.ndarray]]:
 def test_a_tiny_preset_starts_normalised_and_trains(name, monkeypatch):
     config = dataclasses.replace(load_preset(name), batch_size=16)
     state, step = build_training(config, (1, 28, 28), IMAGES)
-    again, _ = build_training(config, (1, 28, 28), IMAGES)
-    for one, two in zip(jax.tree.leaves(state.model), jax.tree.leaves(again.model), strict=True):
-        if eqx.is_array(one):
-            np.testing.assert_array_equal(one, two)
+    if "dense" in name:
+        again, _ = build_training(config, (1, 28, 28), IMAGES)
+        assert_trees_equal(*(eqx.filter(s.model, eqx.is_array) for s in (state, again)))
 
     with monkeypatch.context() as patch:
         outputs = record_outputs(patch)
