@@ -41,7 +41,7 @@ def _of_equation(equation: JaxprEqn) -> int:
     if name == "conv_general_dilated":
         return _of_convolution(equation)
     if name in PLAIN:
-        shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
+        shapes = [jax.ShapeDtypeStruct(_shape(v), v.aval.dtype) for v in equation.invars]  # pyright: ignore
         return multiply_adds(partial(PLAIN[name], **params), *shapes)
     if name == "cond":
         platforms = params.get("branches_platforms")

@@ -181,7 +181,8 @@ def make_loss_terms(config: Config) -> Callable[[VAE, Key, Any, Any], dict[str, 
     def with_consistency(model: VAE, key: Key, pair, y) -> dict[str, Scalar]:
         key, draw_key = jax.random.split(key)
         terms = loss_terms(model, key, pair[0], y)
-        return {**terms, "consistency": posterior_divergence(model, draw_key, *pair, y)}
+        x, augmented = pair
+        return {**terms, "consistency": posterior_divergence(model, draw_key, x, augmented, y)}
 
     return with_consistency if config.objective.consistency else loss_terms
 

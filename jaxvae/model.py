@@ -111,10 +111,10 @@ def posterior_divergence(model: VAE, key: Key, x: Image, other: Image, y: Label 
     """
     posterior, others = model.posterior(x, y), model.posterior(other, y)
     try:
-        return others.kl_divergence(posterior)
+        return jnp.asarray(others.kl_divergence(posterior))
     except NotImplementedError:
         z, log_q = others.sample_and_log_prob(seed=key)
-        return log_q - posterior.log_prob(z)
+        return jnp.asarray(log_q) - jnp.asarray(posterior.log_prob(z))
 
 
 def reconstruct(model: VAE, key: Key, x: Image, y: Label | None = None) -> Image:

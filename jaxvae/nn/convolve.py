@@ -169,8 +169,8 @@ def _contract_patches(images: Array, gradients: Array, geometry: _Geometry) -> A
         patches = _patches(chunk[0], geometry).reshape(-1, rows)
         return total + patches.T @ chunk[1].reshape(-1, columns).astype(jnp.float32), None
 
-    chunks = tuple(a.reshape(-1, size, *a.shape[1:]) for a in (images, gradients))
-    total, _ = jax.lax.scan(add, jnp.zeros((rows, columns)), chunks)
+    some_images, some_gradients = (a.reshape(-1, size, *a.shape[1:]) for a in (images, gradients))
+    total, _ = jax.lax.scan(add, jnp.zeros((rows, columns)), (some_images, some_gradients))
     return total.reshape(*geometry.kernel, images.shape[-1], columns)
 
 

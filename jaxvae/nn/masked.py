@@ -85,6 +85,7 @@ class MaskedLinear(eqx.Module):
             assert context is not None
             y = y + product(self.context_weight, context, self.dtype)
         elif self.adds_context:
+            assert context is not None
             y = y + context
         if self.norm is not None:
             return self.norm(y, self._norms())

@@ -175,11 +175,11 @@ def make_multi_step(
             orders = jax.lax.cond(epoch == known_epoch, lambda _: orders, orders_from, epoch)
             (arrays, *_), terms = jax.lax.scan(one_step, (arrays, epoch, orders), length=block_size)
             sums = jax.tree.map(lambda total, each: total + jnp.sum(each), sums, terms)
-            return arrays, epoch, orders, sums, sum(jax.tree.leaves(terms))
+            return arrays, epoch, orders, sums, jax.tree.reduce(jnp.add, terms)
 
         def goes_on(carry) -> Array:
             arrays, _, _, sums, _ = carry
-            return (arrays.step < end) & jnp.isfinite(sum(jax.tree.leaves(sums)))
+            return (arrays.step < end) & jnp.isfinite(jax.tree.reduce(jnp.add, sums))
 
         epoch = state.step // steps_per_epoch
         orders = orders_from(epoch)
