@@ -29,6 +29,7 @@ OPTIONS = {
     "weight norm": {"weight_norm": True},
     "context": {"context_dim": 3},
     "context in the first layer": {"context_dim": 3, "context_layers": "first", "weight_norm": True},
+    "an added context": {"context_dim": 20, "context_layers": "add", "weight_norm": True},
 }
 
 
@@ -53,6 +54,17 @@ def test_every_output_depends_on_the_context_the_first_one_too(key, latent_dim, 
     z = jnp.zeros(latent_dim)
     by_context = jax.jacobian(lambda c: perturb(made, key, 0.1)(z, c))(jnp.array([0.3, -0.6]))
     assert jnp.all(by_context != 0)
+
+
+def test_an_added_context_moves_the_first_hidden_layer_as_it_is(key):
+    made = perturb(MADE(5, (16, 16), context_dim=16, context_layers="add", key=key), key, 0.1)
+    z, context = jnp.arange(5.0), jnp.linspace(-1, 1, 16)
+    np.testing.assert_allclose(
+        made.layers[0](z, context), made.layers[0](z, jnp.zeros(16)) + context, atol=1e-5
+    )
+    assert all(layer.context_weight is None for layer in made.layers)
+    by_context = jax.jacobian(lambda c: made(z, c))(context)
+    assert jnp.all(jnp.any(by_context != 0, axis=-1))
 
 
 def test_a_narrow_network_leaves_every_output_an_input(key):
@@ -120,7 +132,7 @@ BAD = {
     "width": ({"widths": (4, 0)}, r"Expected widths to be positive; got 0\."),
     "order": ({"order": (0, 1, 1, 2)}, r"Expected order to be a permutation of 0 to 3; got \(0, 1, 1, 2\)\."),
     "degrees": ({"degrees": "even"}, r"Expected degrees to be one of equal, random; got 'even'\."),
-    "context": ({"context_layers": "last"}, r"context_layers to be one of every, first; got 'last'\."),
+    "context": ({"context_layers": "last"}, r"context_layers to be one of add, every, first; got 'last'\."),
     "residual": (
         {"residual": True, "widths": (8, 9)},
         r"Expected widths of a residual MADE to be all the same; got \(8, 9\)\.",
