@@ -57,7 +57,8 @@ def test_every_output_depends_on_the_context_the_first_one_too(key, latent_dim, 
 
 
 def test_an_added_context_moves_the_first_hidden_layer_as_it_is(key):
-    made = perturb(MADE(5, (16, 16), context_dim=16, context_layers="add", key=key), key, 0.1)
+    options = {"context_dim": 16, "context_layers": "add", "activation": jnp.tanh}
+    made = perturb(MADE(5, (16, 16), key=key, **options), key, 0.1)
     z, context = jnp.arange(5.0), jnp.linspace(-1, 1, 16)
     np.testing.assert_allclose(
         made.layers[0](z, context), made.layers[0](z, jnp.zeros(16)) + context, atol=1e-5
