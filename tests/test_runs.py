@@ -10,8 +10,7 @@ from jaxvae.build import build_dataset, build_training
 from jaxvae.config import Config, DataConfig, DecoderConfig, EncoderConfig, EvaluateConfig, ModelConfig
 from jaxvae.data import Split
 from jaxvae.interrupts import OutOfTime, StopRequest
-from jaxvae.runs import create_run, evaluate_run, expect_resumable
-from jaxvae.train.loop import Tally
+from jaxvae.runs import create_run, evaluate_run, expect_resumable, new_tally
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def stopped(tmp_path_factory, idx_directory):
     dataset = build_dataset(config)
     directory = tmp_path_factory.mktemp("runs") / "run"
     run = create_run(directory, "mnist-mean-field", config, dataset, overwrite=False)
-    run.checkpoints.save(1, (build_training(config, run.image_shape)[0], Tally()))
+    run.checkpoints.save(1, (build_training(config, run.image_shape)[0], new_tally(config)))
     with pytest.raises(OutOfTime, match="Saved; go on with: jaxvae train mnist-mean-field --run-dir .*/run"):
         evaluate_run(run, dataset, "test", stop=StopRequest(0))
     with np.load(directory / "evaluation.npz") as file:
