@@ -2,6 +2,7 @@
 
 from jaxvae.config.convert import from_dict as from_dict
 from jaxvae.config.convert import to_dict as to_dict
+from jaxvae.config.convert import to_flags as to_flags
 from jaxvae.config.flows import FlowConfig as FlowConfig
 from jaxvae.config.flows import FlowName as FlowName
 from jaxvae.config.flows import PosteriorConfig as PosteriorConfig

@@ -1,4 +1,4 @@
-"""Configs to and from JSON."""
+"""Configs to and from JSON, and to flags."""
 
 import dataclasses
 import types
@@ -20,6 +20,15 @@ def to_dict(config: Any) -> dict[str, Any]:
             for part in [getattr(config, field.name)]
         )
     }
+
+
+def to_flags(config: Any, prefix: str = "--") -> dict[str, Any]:
+    """Every single setting by its flag, such as `--encoder.widths`."""
+    settings = {}
+    for field in dataclasses.fields(config):
+        flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
+        settings |= to_flags(value, flag + ".") if dataclasses.is_dataclass(value) else {flag: value}
+    return settings
 
 
 def from_dict(values: dict[str, Any], kind: type = Config) -> Any:

@@ -1,0 +1,116 @@
+"""The training of a run, from its start or its latest checkpoint to its results."""
+
+import contextlib
+from typing import Any
+
+from jaxvae import writers
+from jaxvae._checks import expect_shape, expected
+from jaxvae.build import build_evaluator, build_prepare, build_training, make_key
+from jaxvae.config import Config
+from jaxvae.data import Dataset
+from jaxvae.evaluate import Evaluation
+from jaxvae.interrupts import StopRequest
+from jaxvae.runs.directory import Run, new_tally, write_json
+from jaxvae.runs.evaluation import evaluate_run, forget_unfinished, raise_if_stopped
+from jaxvae.train import TrainState
+from jaxvae.train.loop import Monitor, Plan, Tally, train
+from jaxvae.train.step import TrainStep
+
+_COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
+
+
+def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = False) -> dict[str, Any]:
+    """Trains a run to its end, from its latest checkpoint where it has one, and evaluates it.
+
+    Args:
+        run: from `create_run` or `load_run`.
+        dataset: what to train on.
+        stop: when requested, the run saves and raises.
+        quiet: print no lines on standard output.
+
+    Returns:
+        What `results.json` then holds.
+
+    Raises:
+        Interrupted: when stopped by a signal; the run can be resumed.
+        OutOfTime: when its time is up; the run can be resumed.
+        NonFiniteLoss: when the loss is no finite number.
+    """
+    config = run.config
+    state, step, tally = _start(run, dataset)
+    start = int(state.step)
+    monitor = _make_monitor(config, dataset)
+    with contextlib.closing(_make_writer(run, start, monitor.name, quiet=quiet)) as writer:
+        state, tally = train(
+            state,
+            step,
+            dataset.train.images,
+            plan=Plan(
+                num_steps=config.steps,
+                batch_size=config.batch_size,
+                log_every=config.log_every,
+                evaluate_every=config.evaluate.every,
+                block_size=config.block_size,
+            ),
+            prepare=build_prepare(config),
+            monitor=monitor,
+            writer=writer,
+            checkpoints=run.checkpoints,
+            tally=tally,
+            stop_requested=stop.requested,
+        )
+    # Where nothing was left to train, a batch is scored first: pieces of any length come to an end.
+    if int(state.step) > start:
+        raise_if_stopped(stop, run, int(state.step))
+    evaluation = evaluate_run(run, dataset, "test", stop=stop)
+    results = _results(run, tally, evaluation)
+    write_json(run.directory / "results.json", results)
+    forget_unfinished(run)
+    return results
+
+
+def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
+    """Where the run stands; its config is written once that is known to fit."""
+    expect_shape("the images", dataset.image_shape, run.image_shape)
+    state, step = build_training(run.config, run.image_shape, dataset.train.images)
+    tally = new_tally(run.config)
+    if run.checkpoints.latest() is not None:
+        state, tally = run.load_state()
+    if run.config.steps < int(state.step):
+        raise expected("--steps of a resumed run", f"to be at least {int(state.step)}", run.config.steps)
+    run.save()
+    (run.directory / "results.json").unlink(missing_ok=True)
+    return state, step, tally
+
+
+def _results(run: Run, tally: Tally, evaluation: Evaluation) -> dict[str, Any]:
+    """The content of `results.json`."""
+    config = run.config
+    return {
+        "preset": run.preset,
+        "steps": config.steps,
+        "seed": config.seed,
+        "test": {**evaluation.summary(), "split": "test", "seed": config.seed},
+        "examples_per_second": config.steps * config.batch_size / max(tally.train_seconds, 1e-9),
+        "compile_seconds": tally.compile_seconds + evaluation.compile_seconds,
+        "train_seconds": tally.train_seconds,
+        "evaluate_seconds": tally.evaluate_seconds + evaluation.seconds,
+        "run_dir": str(run.directory),
+    }
+
+
+def _make_monitor(config: Config, dataset: Dataset) -> Monitor:
+    """Watches the validation images, or the test images (which then choose nothing)."""
+    name = "test" if dataset.validation is None else "validation"
+    evaluator = build_evaluator(config, config.evaluate.monitor_samples)
+    images, key = dataset.split(name).images, make_key(config, "monitor")
+    return Monitor(name, lambda model: evaluator(model, key, images), selects=name == "validation")
+
+
+def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:
+    columns = [name.format(monitor_name) for name in _COLUMNS]
+    return writers.Writers(
+        writers.Console(run.config.steps, columns, step=step, lines=not quiet),
+        writers.JsonLines(run.directory / "metrics.jsonl", step=step),
+        writers.TensorBoard(run.directory, step=step),
+    )
