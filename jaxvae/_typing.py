@@ -1,15 +1,17 @@
 """Array aliases and the letters of every shape in this library.
 
-B batch, K samples, D latent, C H W image, Y classes, F features.
+B batch, K samples, T temperatures, D latent, C H W image, Y classes, F features.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import jaxtyping
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 Key = PRNGKeyArray
 Scalar = Float[Array, ""]
+Int = jaxtyping.Int[Array, ""]
 Latent = Float[Array, " D"]
 Context = Float[Array, " F"]
 Label = Float[Array, " Y"]
@@ -18,6 +20,8 @@ Bytes = UInt8[Array, "N C H W"]
 
 # log_weight_fn(key) = log p(x, z) - log q(z | x) at a fresh draw z ~ q(z | x), for one fixed x.
 LogWeightFn = Callable[[Key], Scalar]
+# log_joint_fn(z) = log p(x, z), for one fixed x.
+LogJointFn = Callable[[Latent], Scalar]
 
 
 class LogWeightTerms(NamedTuple):
@@ -26,3 +30,15 @@ class LogWeightTerms(NamedTuple):
     log_p_x_given_z: Scalar
     log_p_z: Scalar
     log_q_z: Scalar
+
+
+class Distribution(Protocol):
+    """What can be drawn from and scored, as distrax has it."""
+
+    def sample(self, *, seed: Key) -> Latent:
+        """One draw."""
+        ...
+
+    def log_prob(self, value: Latent) -> Scalar:
+        """Log density at a value, in nats."""
+        ...

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import distrax
 import equinox as eqx
 
+from jaxvae._checks import expected
 from jaxvae._typing import Image, Label
 from jaxvae.encoders import Encoding
 from jaxvae.flows import Flow, as_bijector
@@ -47,3 +48,22 @@ class FlowPosterior(eqx.Module):
         loc, scale, context = self.encoder(x, y)
         base = distrax.Independent(distrax.Normal(loc, scale), reinterpreted_batch_ndims=1)
         return distrax.Transformed(base, as_bijector(self.flow, context))
+
+
+def noise_bijector(distribution: distrax.Distribution) -> distrax.Bijector:
+    """The bijector that makes one draw `(D,)` of a distribution out of standard normal noise `(D,)`.
+
+    Args:
+        distribution: independent Gaussians, or any bijectors of them, such as both posteriors here give.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if isinstance(distribution, distrax.Transformed):
+        return distrax.Chain([distribution.bijector, noise_bijector(distribution.distribution)])
+    if isinstance(distribution, distrax.Independent) and isinstance(
+        distribution.distribution, distrax.Normal
+    ):
+        normal = distribution.distribution
+        return distrax.Block(distrax.ScalarAffine(normal.loc, normal.scale), 1)
+    raise expected("the posterior", "to be made of Gaussians by bijectors", f"{distribution}")
