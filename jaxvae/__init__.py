@@ -9,6 +9,8 @@ from jaxvae import posteriors as posteriors
 from jaxvae import presets as presets
 from jaxvae import priors as priors
 from jaxvae.data import load_dataset as load_dataset
+from jaxvae.estimators import annealed_log_likelihood as annealed_log_likelihood
+from jaxvae.estimators import bidirectional_gap as bidirectional_gap
 from jaxvae.estimators import importance_log_likelihood as importance_log_likelihood
 from jaxvae.evaluate import make_evaluator as make_evaluator
 from jaxvae.model import VAE as VAE
@@ -16,7 +18,9 @@ from jaxvae.model import generate as generate
 from jaxvae.model import log_joint as log_joint
 from jaxvae.model import log_weight as log_weight
 from jaxvae.model import make_log_weight as make_log_weight
+from jaxvae.model import noise_space as noise_space
 from jaxvae.model import reconstruct as reconstruct
+from jaxvae.model import simulate as simulate
 from jaxvae.objectives import elbo as elbo
 from jaxvae.objectives import iwae as iwae
 from jaxvae.runs import load_run as load_run

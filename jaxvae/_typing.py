@@ -4,7 +4,7 @@ B batch, K samples, T temperatures, D latent, C H W image, Y classes, F features
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jaxtyping
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
@@ -35,10 +35,10 @@ class LogWeightTerms(NamedTuple):
 class Distribution(Protocol):
     """What can be drawn from and scored, as distrax has it."""
 
-    def sample(self, *, seed: Key) -> Latent:
+    def sample(self, *, seed: Any) -> Any:
         """One draw."""
         ...
 
-    def log_prob(self, value: Latent) -> Scalar:
+    def log_prob(self, value: Any) -> Any:
         """Log density at a value, in nats."""
         ...

@@ -13,12 +13,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae._checks import expect_positive
+from jaxvae._checks import expect_positive, expected
 from jaxvae._compilation import AheadOfTime
 from jaxvae._typing import Key
 from jaxvae.estimators import Estimate
 
-_PER_IMAGE = ("log_p", "standard_error", "effective_sample_size", "elbo")
+_PER_IMAGE = (
+    "log_p",
+    "standard_error",
+    "effective_sample_size",
+    "pareto_k",
+    "elbo",
+    "upper",
+    "acceptance",
+    "reliable",
+)
+_SETTINGS = ("estimator", "num_samples", "num_temperatures", "num_leapfrog")
 
 # estimate_fn(model, key, image, y) -> Estimate, for one image.
 EstimateFn = Callable[[Any, Key, Any, Any], Estimate]
@@ -32,9 +42,15 @@ class Evaluation:
         log_p: estimate of log p(x) of each image, `(N,)`.
         standard_error: Monte Carlo standard error of each, `(N,)`.
         effective_sample_size: of each, `(N,)`.
+        pareto_k: k-hat of the weights of each, `(N,)`; NaN where there are too few.
         elbo: of each, `(N,)`.
+        upper: estimate of log p(x) from above, `(N,)`; NaN where there is none.
+        acceptance: of Hamiltonian moves, `(N,)`; NaN where there are none.
+        reliable: whether `log_p` and its error can be trusted, `(N,)`.
         estimator: name of the method.
-        num_samples: draws per image.
+        num_samples: draws or chains per image.
+        num_temperatures: of a chain.
+        num_leapfrog: leapfrog steps at each temperature.
         seconds: wall-clock time, without compilation.
         compile_seconds: time of the compilation.
     """
@@ -42,29 +58,53 @@ class Evaluation:
     log_p: np.ndarray
     standard_error: np.ndarray
     effective_sample_size: np.ndarray
+    pareto_k: np.ndarray
     elbo: np.ndarray
+    upper: np.ndarray
+    acceptance: np.ndarray
+    reliable: np.ndarray
     estimator: str
     num_samples: int
+    num_temperatures: int
+    num_leapfrog: int
     seconds: float
     compile_seconds: float
 
     def summary(self) -> dict[str, float | int | str]:
-        """Means over the split, as written to `results.json`; an error that one draw cannot show is NaN.
+        """Means over the split, as written to `results.json`; NaN where there is nothing to report.
 
         `log_p_x_standard_error` is the error of the mean over images drawn like these (it contains the
-        Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these images.
+        Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these images. `lower` and
+        `upper` are bounds in expectation. `pareto_k` is the median over images.
         """
-        n = len(self.log_p)
+        n, gap = len(self.log_p), self.upper - self.log_p
+        log_p_x = _mean(self.log_p)
         return {
-            "elbo": float(np.mean(self.elbo, dtype=np.float64)),
-            "log_p_x": float(np.mean(self.log_p, dtype=np.float64)),
-            "log_p_x_standard_error": float(np.std(self.log_p, ddof=1) / np.sqrt(n)) if n > 1 else np.nan,
+            "elbo": _mean(self.elbo),
+            "log_p_x": log_p_x,
+            "log_p_x_standard_error": _standard_error(self.log_p),
             "log_p_x_monte_carlo_error": float(np.sqrt(np.sum(self.standard_error**2)) / n),
-            "effective_sample_size": float(np.mean(self.effective_sample_size)),
+            "lower": log_p_x,
+            "upper": _mean(self.upper),
+            "gap": _mean(gap),
+            "gap_standard_error": _standard_error(gap),
+            "effective_sample_size": _mean(self.effective_sample_size),
+            "pareto_k": float(np.median(self.pareto_k)),
+            "reliable": _mean(self.reliable),
+            "acceptance": _mean(self.acceptance),
             "estimator": self.estimator,
-            "num_samples": self.num_samples,
+            **self._counts(),
             "num_images": n,
             "seconds": self.seconds,
+        }
+
+    def _counts(self) -> dict[str, int]:
+        if self.estimator == "importance":
+            return {"num_samples": self.num_samples}
+        return {
+            "num_chains": self.num_samples,
+            "num_temperatures": self.num_temperatures,
+            "num_leapfrog": self.num_leapfrog,
         }
 
     def plus(self, later: "Evaluation") -> "Evaluation":
@@ -96,7 +136,86 @@ def load_evaluation(path: str | os.PathLike, made_from: str) -> Evaluation | Non
         return None
 
 
-def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Callable[..., Evaluation]:
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values, dtype=np.float64))
+
+
+def _standard_error(values: np.ndarray) -> float:
+    n = len(values)
+    return float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+
+
+class Evaluator:
+    """See `make_evaluator`."""
+
+    def __init__(self, estimate_fn: EstimateFn, batch_size: int):
+        def estimate_batch(model, key, index, images, labels):
+            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+            return eqx.filter_vmap(estimate_fn, in_axes=(None, 0, 0, 0))(model, keys, images, labels)
+
+        self._batch_size = batch_size
+        self._compiled = AheadOfTime(estimate_batch)
+
+    def __call__(
+        self,
+        model,
+        key: Key,
+        images,
+        labels=None,
+        begun: Evaluation | None = None,
+        on_batch: Callable[[Evaluation], None] = lambda done: None,
+    ) -> Evaluation:
+        """Scores every image.
+
+        Args:
+            model: what `estimate_fn` takes.
+            key: image i uses `fold_in(key, i)`.
+            images: `(N, C, H, W)`, or anything else with a leading axis that `estimate_fn` takes.
+            labels: `(N, Y)` or None.
+            begun: an evaluation of the first of the images, to go on with.
+            on_batch: called after each batch with the evaluation of the images done.
+
+        Raises:
+            ValueError: if there is no image, or a log density is NaN.
+        """
+        expect_positive("the number of images", len(images))
+        done = begun
+        for first in range(0 if begun is None else len(begun.log_p), len(images), self._batch_size):
+            batch = self._evaluate_batch(model, key, first, images, labels)
+            done = batch if done is None else done.plus(batch)
+            on_batch(done)
+        assert done is not None
+        return done
+
+    def _evaluate_batch(self, model, key: Key, first: int, images, labels) -> Evaluation:
+        start, compiled_before = time.perf_counter(), self._compiled.compile_seconds
+        # Rows past the end repeat the last image, so that every batch has one shape.
+        index = np.arange(first, first + min(self._batch_size, len(images)))
+        rows = np.minimum(index, len(images) - 1)
+        y = None if labels is None else jnp.asarray(labels[rows])
+        estimate = self._compiled(model, key, jnp.asarray(index), jnp.asarray(images[rows]), y)
+        _expect_numbers(estimate, first, len(images))
+        compile_seconds = self._compiled.compile_seconds - compiled_before
+        return Evaluation(
+            **{name: np.asarray(getattr(estimate, name))[: len(images) - first] for name in _PER_IMAGE},
+            **{name: getattr(estimate, name) for name in _SETTINGS},
+            seconds=time.perf_counter() - start - compile_seconds,
+            compile_seconds=compile_seconds,
+        )
+
+
+def _expect_numbers(estimate: Estimate, first: int, num_images: int) -> None:
+    """Raises `ValueError` where a log density was NaN; says of which image, and at which temperature."""
+    nan_at = np.asarray(estimate.nan_at)[: num_images - first]
+    if np.any(nan_at >= 0):
+        row = int(np.argmax(nan_at >= 0))
+        place = (
+            f" at temperature {nan_at[row]} of {estimate.num_temperatures}" if estimate.num_leapfrog else ""
+        )
+        raise expected("every log density", "to be a number", f"NaN for image {first + row}{place}")
+
+
+def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Evaluator:
     """Turns an estimate for one image into one for a split, vmapped and jitted.
 
     Image i uses `fold_in(key, i)`, and no layer sees two images: a result depends neither on the batch
@@ -112,48 +231,7 @@ def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Callabl
         the images done; given back as `begun`, it is gone on with.
 
     Raises:
-        ValueError: if `batch_size` is not positive, or there is no image.
+        ValueError: if `batch_size` is not positive.
     """
     expect_positive("batch_size", batch_size)
-
-    def estimate_batch(model, key, index, images, labels):
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-        return eqx.filter_vmap(estimate_fn, in_axes=(None, 0, 0, 0))(model, keys, images, labels)
-
-    compiled = AheadOfTime(estimate_batch)
-
-    def evaluate_batch(model, key, first: int, images, labels) -> Evaluation:
-        start, compiled_before = time.perf_counter(), compiled.compile_seconds
-        # Rows past the end repeat the last image, so that every batch has one shape.
-        index = np.arange(first, first + batch_size)
-        rows = np.minimum(index, len(images) - 1)
-        y = None if labels is None else jnp.asarray(labels[rows])
-        estimate = compiled(model, key, jnp.asarray(index), jnp.asarray(images[rows]), y)
-        arrays = {name: np.asarray(getattr(estimate, name))[: len(images) - first] for name in _PER_IMAGE}
-        compile_seconds = compiled.compile_seconds - compiled_before
-        return Evaluation(
-            **arrays,
-            estimator=estimate.estimator,
-            num_samples=estimate.num_samples,
-            seconds=time.perf_counter() - start - compile_seconds,
-            compile_seconds=compile_seconds,
-        )
-
-    def evaluator(
-        model,
-        key: Key,
-        images,
-        labels=None,
-        begun: Evaluation | None = None,
-        on_batch: Callable[[Evaluation], None] = lambda done: None,
-    ) -> Evaluation:
-        expect_positive("the number of images", len(images))
-        done = begun
-        for first in range(0 if begun is None else len(begun.log_p), len(images), batch_size):
-            batch = evaluate_batch(model, key, first, images, labels)
-            done = batch if done is None else done.plus(batch)
-            on_batch(done)
-        assert done is not None
-        return done
-
-    return evaluator
+    return Evaluator(estimate_fn, batch_size)

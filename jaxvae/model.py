@@ -1,13 +1,16 @@
 """The VAE as three functions of one example, and the number that everything else is made of."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import distrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxvae._typing import Image, Key, Label, Latent, LogWeightFn, LogWeightTerms, Scalar
+from jaxvae._typing import Image, Key, Label, Latent, LogJointFn, LogWeightFn, LogWeightTerms, Scalar
+from jaxvae.posteriors import noise_bijector
+from jaxvae.priors import StandardNormal
 
 
 class VAE(eqx.Module):
@@ -38,6 +41,48 @@ def log_joint(model: VAE, z: Latent, x: Image, y: Label | None = None) -> Scalar
     log_p_x_given_z = model.likelihood(z, y).log_prob(x)
     log_p_z = model.prior(y).log_prob(z)
     return jnp.asarray(log_p_x_given_z + log_p_z)
+
+
+class NoiseSpace(NamedTuple):
+    """One image's posterior as standard normal noise that a bijector turns into the latent.
+
+    Args:
+        log_joint_fn: log p(x, f(noise)) + log |det df/dnoise| of a noise `(D,)`, in nats: what the posterior
+            approximates there.
+        start: the noise's own distribution.
+        bijector: f, from noise to latent.
+    """
+
+    log_joint_fn: LogJointFn
+    start: distrax.Distribution
+    bijector: distrax.Bijector
+
+
+def noise_space(model: VAE, x: Image, y: Label | None = None) -> NoiseSpace:
+    """Where to anneal from the posterior, whatever flow it has: only the flow's forward direction is needed.
+
+    The change of variables leaves the integral of the joint, p(x), as it is.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        x: image `(C, H, W)`.
+        y: label `(Y,)` or None.
+
+    Returns:
+        The two arguments of `annealed_log_likelihood`, and the bijector.
+
+    Raises:
+        ValueError: if the posterior is not made of Gaussians by bijectors.
+    """
+    posterior = model.posterior(x, y)
+    bijector = noise_bijector(posterior)
+
+    def log_joint_fn(noise: Latent) -> Scalar:
+        z, log_det = bijector.forward_and_log_det(noise)
+        return log_joint(model, jnp.asarray(z), x, y) + jnp.asarray(log_det)
+
+    (latent_dim,) = posterior.event_shape
+    return NoiseSpace(log_joint_fn, StandardNormal(latent_dim)(), bijector)
 
 
 def make_log_weight_terms(model: VAE, x: Image, y: Label | None = None) -> Callable[[Key], LogWeightTerms]:
@@ -121,6 +166,13 @@ def reconstruct(model: VAE, key: Key, x: Image, y: Label | None = None) -> Image
     """An image `(C, H, W)` of p(x | z, y) at one draw z ~ q(z | x, y): its mean, or a draw if it has none."""
     z = model.posterior(x, y).sample(seed=key)
     return _picture(model.likelihood(z, y), key)
+
+
+def simulate(model: VAE, key: Key, y: Label | None = None) -> tuple[Image, Latent]:
+    """A draw x ~ p(x | z, y) `(C, H, W)`, and the z ~ p(z | y) `(D,)` that it is from."""
+    latent_key, image_key = jax.random.split(key)
+    z = model.prior(y).sample(seed=latent_key)
+    return model.likelihood(z, y).sample(seed=image_key), z
 
 
 def generate(model: VAE, key: Key, y: Label | None = None) -> Image:

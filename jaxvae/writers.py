@@ -55,6 +55,28 @@ class Console:
             tqdm.write(line, file=sys.stdout)
 
 
+class ProgressBar:
+    """A bar on standard error, as a context manager.
+
+    Args:
+        total: where it ends.
+        unit: of what.
+    """
+
+    def __init__(self, total: int, unit: str):
+        self._bar = tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, file=sys.stderr)
+
+    def advance(self, count: int) -> None:
+        """Moves the bar to `count`."""
+        self._bar.update(count - self._bar.n)
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+
+
 class JsonLines:
     """One JSON object per record.
 

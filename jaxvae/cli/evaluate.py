@@ -2,13 +2,24 @@
 
 import dataclasses
 import pathlib
+import shlex
+import sys
 from typing import Literal
 
 import tyro
 
+from jaxvae._checks import expect_choice
 from jaxvae.build import build_dataset
-from jaxvae.runs import Run, evaluate_run, load_run
+from jaxvae.runs import Run, bound_run, evaluate_run, load_run, summarize
 from jaxvae.writers import to_json
+
+_ANNEALING = ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start")
+_STORED = ("split", "data_dir")
+# The options that an estimator does not take.
+_STRANGE = {"importance": _ANNEALING, "ais": ("num_samples",), "bdmc": ("num_samples", *_STORED)}
+
+# The share of unreliable images below which their mean is not warned of.
+_TOLERATED = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +28,29 @@ class Evaluate:
 
     directory: tyro.conf.Positional[pathlib.Path]
     """A run directory."""
-    split: Literal["train", "validation", "test"] = "test"
-    """Which images."""
+    split: Literal["train", "validation", "test"] | None = None
+    """Which images; test where none is given."""
+    estimator: Literal["importance", "ais", "bdmc"] | None = None
+    """Importance sampling, annealed importance sampling, or bidirectional Monte Carlo, which bounds log p(x)
+    of images simulated from the model on both sides; the run's own setting where none is given."""
+    num_images: int | None = None
+    """How many images, from the first of the split; all where none is given, or 100 simulated ones."""
     num_samples: int | None = None
     """Importance samples per image; the run's own setting where none is given."""
+    num_chains: int | None = None
+    """Annealed chains per image; likewise."""
+    num_temperatures: int | None = None
+    """Of each chain; likewise."""
+    num_leapfrog: int | None = None
+    """Leapfrog steps at each temperature; likewise."""
+    schedule: Literal["sigmoid", "linear"] | None = None
+    """Of the temperatures; likewise."""
+    start: Literal["posterior", "encoder", "prior"] | None = None
+    """What the chains start from; likewise."""
     batch_size: int | None = None
     """Images at a time; never changes the result."""
     chunk_size: int | None = None
-    """Importance samples of an image at a time; never changes the result."""
+    """Importance samples or chains of an image at a time; never changes the result."""
     precision: Literal["float32", "bfloat16"] | None = None
     """Of the operands of matrix products; the run's own where none is given."""
     data_dir: pathlib.Path | None = None
@@ -37,37 +63,82 @@ class Evaluate:
     def run(self) -> None:
         """Evaluates."""
         run = self._load()
-        evaluation = evaluate_run(run, build_dataset(run.config), self.split)
-        summary = {**evaluation.summary(), "split": self.split, "seed": run.config.seed}
+        if self.estimator == "bdmc":
+            run.config.check()
+            summary = summarize(run, "simulated", bound_run(run))
+        else:
+            split = self.split or "test"
+            summary = summarize(run, split, evaluate_run(run, build_dataset(run.config), split))
         print(to_json(summary) if self.json else describe_evaluation(summary))
+        advise(summary, run)
 
     def _load(self) -> Run:
         """The run with what was given in place of its own settings."""
-
-        def given(part, **values):
-            return dataclasses.replace(part, **{k: v for k, v in values.items() if v is not None})
-
         run = load_run(self.directory)
-        evaluate = given(
-            run.config.evaluate,
-            num_samples=self.num_samples,
-            batch_size=self.batch_size,
-            chunk_size=self.chunk_size,
-        )
+        estimator = self.estimator or run.config.evaluate.estimator
+        for name in _STRANGE[estimator]:
+            if getattr(self, name) is not None:
+                takers = [taker for taker, strange in _STRANGE.items() if name not in strange]
+                flag = f"--{name.replace('_', '-')}"
+                expect_choice(f"the estimator that {flag} is for", estimator, takers)
+        # Bounds are of images of their own, and need no estimator of stored ones.
+        given = {"estimator": None if estimator == "bdmc" else estimator}
+        for name in ("num_images", "num_samples", *_ANNEALING, "batch_size", "chunk_size"):
+            given[name] = getattr(self, name)
+        evaluate = _replaced(run.config.evaluate, **given)
+        evaluate.check()
         # Another data set's test images need no validation images taken from its training ones.
         other = self.data_dir is not None and self.split != "validation"
-        data = given(run.config.data, dir=self.data_dir, num_validation=0 if other else None)
-        config = given(run.config, evaluate=evaluate, data=data, precision=self.precision, seed=self.seed)
+        data = _replaced(run.config.data, dir=self.data_dir, num_validation=0 if other else None)
+        config = _replaced(run.config, evaluate=evaluate, data=data, precision=self.precision, seed=self.seed)
         return dataclasses.replace(run, config=config)
+
+
+def _replaced(part, **values):
+    return dataclasses.replace(part, **{name: v for name, v in values.items() if v is not None})
 
 
 def describe_evaluation(summary: dict) -> str:
     """The lines that a person reads."""
-    how = (
-        f"{summary['num_samples']} samples of {summary['num_images']:,} images, "
-        f"Monte Carlo error {summary['log_p_x_monte_carlo_error']:.4f}, "
-        f"effective sample size {summary['effective_sample_size']:.1f}"
+    split, ess = summary["split"], f"effective sample size {summary['effective_sample_size']:.1f}"
+    lines = [
+        f"{split} ELBO      {summary['elbo']:.3f} nats",
+        f"{split} log p(x)  {summary['log_p_x']:.3f} +- {summary['log_p_x_standard_error']:.3f} nats "
+        f"({_describe_estimator(summary)} of {summary['num_images']:,} images, "
+        f"Monte Carlo error {summary['log_p_x_monte_carlo_error']:.4f}, {ess})",
+    ]
+    if split == "simulated":
+        bounds = f"{summary['lower']:.3f} to {summary['upper']:.3f}"
+        gap = f"{summary['gap']:.3f} +- {summary['gap_standard_error']:.3f} nats"
+        lines.append(f"{split} bounds    {bounds}: a gap of {gap}")
+    return "\n".join(lines)
+
+
+def _describe_estimator(summary: dict) -> str:
+    if "num_samples" in summary:
+        return f"{summary['num_samples']:,} importance samples"
+    chains, temperatures = summary["num_chains"], summary["num_temperatures"]
+    path = f"{chains} chains x {temperatures} temperatures x {summary['num_leapfrog']} leapfrog steps"
+    return f"{path} from the {summary['start']}"
+
+
+def advise(summary: dict, run: Run) -> None:
+    """Says on standard error, in one line, when log p(x) is not to be trusted, and what is better."""
+    unreliable = 1 - summary["reliable"]
+    if unreliable <= _TOLERATED or summary["split"] == "simulated":
+        return
+    better = f"jaxvae evaluate {shlex.quote(str(run.directory))} --estimator ais"
+    if summary["split"] != "test":
+        better += f" --split {summary['split']}"
+    if summary["estimator"] == "importance":
+        why, better = f"median Pareto k {summary['pareto_k']:.2f}", f"{better} --num-images 500"
+    else:
+        why = f"effective sample size {summary['effective_sample_size']:.1f}"
+        better += (
+            f" --num-images {summary['num_images']} --num-temperatures {10 * summary['num_temperatures']}"
+        )
+    print(
+        f"Warning: log p(x) is unreliable, and likely too low, for {unreliable:.0%} of the images ({why}). "
+        f"Better: {better}",
+        file=sys.stderr,
     )
-    log_p_x = f"{summary['log_p_x']:.3f} +- {summary['log_p_x_standard_error']:.3f}"
-    split = summary["split"]
-    return f"{split} ELBO      {summary['elbo']:.3f} nats\n{split} log p(x)  {log_p_x} nats ({how})"

@@ -10,7 +10,7 @@ import tyro
 from jaxvae import presets
 from jaxvae._checks import InputError, expect_positive
 from jaxvae.build import build_dataset
-from jaxvae.cli.evaluate import describe_evaluation
+from jaxvae.cli.evaluate import advise, describe_evaluation
 from jaxvae.config import Config
 from jaxvae.data import Dataset
 from jaxvae.interrupts import OutOfTime, StopRequest, stop_on_signals
@@ -55,6 +55,7 @@ class Train:
             print(to_json(unfinished) if self.json else over.hint)
         else:
             print(to_json({"finished": True, **results}) if self.json else _describe_training(results))
+            advise(results["test"], run)
 
     def with_defaults(self) -> "Train":
         """With the config that the other arguments override: the preset's, or that of the run to resume."""

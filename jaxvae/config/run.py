@@ -86,12 +86,33 @@ class EvaluateConfig:
     """Steps between evaluations, and between checkpoints."""
     monitor_samples: int = 20
     """Importance samples per image during training."""
+    estimator: Literal["importance", "ais"] = "importance"
+    """Of log p(x) in the final test figures: importance sampling, or annealed importance sampling."""
+    num_images: int | None = None
+    """How many of the split's images, from its first; all where none is given."""
     num_samples: int = 1000
-    """Importance samples per image for the final test figures."""
+    """Importance samples per image."""
+    num_chains: int = 16
+    """Annealed chains per image."""
+    num_temperatures: int = 100
+    """Of each chain."""
+    num_leapfrog: int = 10
+    """Leapfrog steps at each temperature."""
+    schedule: Literal["sigmoid", "linear"] = "sigmoid"
+    """Of the temperatures."""
+    start: Literal["posterior", "encoder", "prior"] = "posterior"
+    """What the chains start from: the posterior, in its noise; the encoder's Gaussian, or the prior."""
     batch_size: int | None = None
     """Images at a time: chosen for the device where none is given. Never changes the result."""
     chunk_size: int | None = None
-    """Importance samples of an image at a time: likewise."""
+    """Importance samples or chains of an image at a time: likewise."""
+
+    def check(self, prefix: str = "--") -> None:
+        """Raises `ValueError` on a number that is not above 0; `prefix` is that of the flags to name."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int):
+                expect_positive(prefix + field.name.replace("_", "-"), value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,22 +146,17 @@ class Config:
 
     def check(self) -> None:
         """Raises `ValueError` on a value that no run can have."""
-        counts = [
-            ("--steps", self.steps),
-            ("--batch-size", self.batch_size),
-            ("--num-parts", self.num_parts),
-            ("--log-every", self.log_every),
-            ("--block-size", self.block_size),
-            ("--model.latent-dim", self.model.latent_dim),
-            ("--evaluate.every", self.evaluate.every),
-            ("--evaluate.monitor-samples", self.evaluate.monitor_samples),
-            ("--evaluate.num-samples", self.evaluate.num_samples),
-            ("--evaluate.batch-size", self.evaluate.batch_size),
-            ("--evaluate.chunk-size", self.evaluate.chunk_size),
-        ]
-        for name, value in counts:
-            if value is not None:
-                expect_positive(name, value)
+        self.evaluate.check("--evaluate.")
+        counts = {
+            "--steps": self.steps,
+            "--batch-size": self.batch_size,
+            "--num-parts": self.num_parts,
+            "--log-every": self.log_every,
+            "--block-size": self.block_size,
+            "--model.latent-dim": self.model.latent_dim,
+        }
+        for name, value in counts.items():
+            expect_positive(name, value)
         for name in ("encoder", "decoder", "pixelcnn", "posterior", "prior"):
             getattr(self, name).check(name)
         self.objective.check()

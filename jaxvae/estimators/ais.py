@@ -206,7 +206,9 @@ class _Annealing:
         upper, acceptance, nan_at = jnp.full((), jnp.nan), forward.acceptance, forward.nan_at
         if reverse is not None:
             upper, acceptance = -reverse.log_mean, (acceptance + reverse.acceptance) / 2
-            nan_at = jnp.where(nan_at < 0, reverse.nan_at, nan_at)
+            # Reverse chains count their temperatures from the other end.
+            reverse_at = jnp.where(reverse.nan_at < 0, -1, len(self._schedule) - 1 - reverse.nan_at)
+            nan_at = jnp.where(nan_at < 0, reverse_at, nan_at)
         return Estimate(
             log_p=forward.log_mean,
             standard_error=forward.standard_error,
@@ -236,18 +238,19 @@ class _Annealing:
         def log_ratio(state: State) -> Scalar:
             return state.position.log_joint - state.position.log_start
 
-        def advance(carry: tuple[State, Scalar, Int], inputs: tuple) -> tuple[tuple, Scalar]:
-            (state, log_w, nan_at), (index, change, beta, step_size) = carry, inputs
+        def advance(carry: tuple, inputs: tuple) -> tuple[tuple, None]:
+            (state, log_w, accepted, nan_at), (index, change, beta, step_size) = carry, inputs
             log_w = log_w + change * log_ratio(state)
             state, info = self._move(jax.random.fold_in(key, index), state, beta, step_size)
             nan_at = jnp.where((nan_at < 0) & info.is_nan, index, nan_at)
-            return (state, log_w, nan_at), info.acceptance
+            return (state, log_w, accepted + info.acceptance, nan_at), None
 
         changes = jnp.asarray(np.diff(schedule), jnp.float32)
+        num_moves = len(changes) - 1
+        first = (state, jnp.zeros(()), jnp.zeros(()), jnp.where(is_nan(state.position), 0, -1))
         betas = jnp.asarray(schedule[1:-1], jnp.float32)
-        log_w_of_start = log_ratio(state)
-        first = (state, jnp.zeros(()), jnp.where(is_nan(state.position), 0, -1))
-        inputs = (jnp.arange(1, len(changes)), changes[:-1], betas, step_sizes)
-        (state, log_w, nan_at), acceptance = jax.lax.scan(advance, first, inputs)
-        log_w = log_w + changes[-1] * log_ratio(state)
-        return Draw(log_w, log_w_of_start, jnp.mean(acceptance), nan_at)
+        inputs = (jnp.arange(1, num_moves + 1), changes[:-1], betas, step_sizes)
+        (last, log_w, accepted, nan_at), _ = jax.lax.scan(advance, first, inputs)
+        log_w = log_w + changes[-1] * log_ratio(last)
+        acceptance = accepted / num_moves if num_moves else jnp.full((), jnp.nan)
+        return Draw(log_w, log_ratio(state), acceptance, nan_at)

@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool
 
 from jaxvae._typing import Key, Latent, LogJointFn, Scalar
 
+_JITTER = 0.5
+
 
 class Position(NamedTuple):
     """A latent, and the two ends of the path there with their gradients.
@@ -71,18 +73,19 @@ def mix(beta: Scalar, start: Array, joint: Array) -> Array:
 
 
 def is_nan(position: Position) -> Bool[Array, ""]:
-    """Whether anything is NaN at a latent that is finite."""
-    return jnp.all(jnp.isfinite(position.z)) & jnp.any(
-        jnp.stack([jnp.any(jnp.isnan(part)) for part in position[1:]])
-    )
+    """Whether a log density, or the gradient of a finite one, is NaN at a latent that is finite."""
+    densities = ((position.log_start, position.grad_start), (position.log_joint, position.grad_joint))
+    bad = [jnp.isnan(d) | (jnp.isfinite(d) & jnp.any(jnp.isnan(gradient))) for d, gradient in densities]
+    return jnp.all(jnp.isfinite(position.z)) & (bad[0] | bad[1])
 
 
 def make_move(path: Path, *, num_leapfrog: int, persistence: float) -> Callable:
     """A Hamiltonian move with a Metropolis test and a momentum of which a part is kept.
 
     Horowitz 1991 (doi:10.1016/0370-2693(91)90812-5), as in Sohl-Dickstein & Culpepper 2012, section 2.3,
-    arXiv:1205.1925: leapfrog steps; the end is accepted or else the momentum is turned round; then the
-    momentum is partly drawn again.
+    arXiv:1205.1925: leapfrog steps of a size drawn around the given one (Neal 2011, section 5.4.2.2,
+    arXiv:1206.1901); the end is accepted or else the momentum is turned round; then the momentum is partly
+    drawn again.
 
     Args:
         path: the densities.
@@ -112,11 +115,13 @@ def make_move(path: Path, *, num_leapfrog: int, persistence: float) -> Callable:
         return State(position, momentum), bad | is_nan(position)
 
     def move(key: Key, state: State, beta: Scalar, step_size: Scalar) -> tuple[State, Info]:
+        step_key, accept_key, momentum_key = jax.random.split(key, 3)
+        # Of one size, the steps would take some directions round in full circles, back to where they were.
+        step_size = step_size * jax.random.uniform(step_key, minval=1 - _JITTER, maxval=1 + _JITTER)
         proposal, bad = leapfrog(state, beta, step_size)
         log_ratio = _log_density(proposal, beta) - _log_density(state, beta)
         # A trajectory that left for infinity is one more that is not accepted.
         acceptance = jnp.where(jnp.isnan(log_ratio), 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
-        accept_key, momentum_key = jax.random.split(key)
         accepted = jax.random.uniform(accept_key) < acceptance
         turned = State(state.position, -state.momentum)
         position, momentum = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, turned)

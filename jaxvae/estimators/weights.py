@@ -58,13 +58,14 @@ def summarize_weights(draw_fn: Callable[[Int], Draw], num_samples: int, chunk_si
     Args:
         draw_fn: makes draw i.
         num_samples: K.
-        chunk_size: draws made at a time, and held in memory.
+        chunk_size: draws made at a time, and held in memory, at most.
 
     Returns:
         The standard error is the delta method's, sd(w) / (mean(w) sqrt(K)); the effective sample size is
         Kish's, (sum w)^2 / sum w^2.
     """
-    chunk_size = min(chunk_size, num_samples)
+    num_chunks = -(-num_samples // chunk_size)
+    chunk_size = -(-num_samples // num_chunks)
 
     def add_chunk(sums: _Sums, start: Int) -> tuple[_Sums, None]:
         index = start + jnp.arange(chunk_size)

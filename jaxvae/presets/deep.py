@@ -17,7 +17,7 @@ from jaxvae.config import (
 )
 
 # Of an evaluation: the maps of so many images take a gigabyte, not tens of them.
-_SMALL_CHUNKS = {"batch_size": 100, "chunk_size": 20}
+_SMALL_CHUNKS: dict[str, Any] = {"batch_size": 100, "chunk_size": 20}
 
 
 def mnist_resnet_iaf() -> Config:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxvae import writers
 from jaxvae._checks import expect_choice, expect_in_range, expected
-from jaxvae.build import build_model, build_optimizer, build_training, make_key
+from jaxvae.build import build_evaluator, build_model, build_optimizer, build_training, make_key
 from jaxvae.config import Config, from_dict, to_dict, to_flags
 from jaxvae.data import Dataset
 from jaxvae.model import VAE
@@ -26,12 +26,14 @@ class Run:
         preset: what it started from.
         config: all of its settings.
         image_shape: `(C, H, W)` that the model takes.
+        num_training_images: that it is trained on; None of a run too old to say.
     """
 
     directory: pathlib.Path
     preset: str
     config: Config
     image_shape: tuple[int, ...]
+    num_training_images: int | None
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -57,6 +59,7 @@ class Run:
         content = {
             "preset": self.preset,
             "image_shape": list(self.image_shape),
+            "num_training_images": self.num_training_images,
             "config": to_dict(self.config),
         }
         write_json(self.directory / "config.json", content)
@@ -74,8 +77,8 @@ def load_run(directory: str | os.PathLike) -> Run:
         raise expected("a run directory", "to hold config.json", f"{directory}")
     try:
         content = json.loads(path.read_text())
-        config = from_dict(content["config"])
-        return Run(directory, content["preset"], config, tuple(content["image_shape"]))
+        shape, num_training_images = tuple(content["image_shape"]), content.get("num_training_images")
+        return Run(directory, content["preset"], from_dict(content["config"]), shape, num_training_images)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise expected(f"{path}", "to be the config of a run", f"{error!r}") from error
 
@@ -101,11 +104,13 @@ def create_run(
 
     Raises:
         ValueError: if it exists and `overwrite` is false, or is no run directory, or is not writable; if
-            there are fewer images than a batch; if the model or the optimiser cannot be built.
+            there are fewer images than a batch, or than are to be scored; if the model, the optimiser or
+            the evaluator cannot be built.
     """
     build_optimizer(config)
     build_model(config, dataset.image_shape, make_key(config, "model"))
     expect_in_range("--batch-size", config.batch_size, 1, len(dataset.train.images) + 1)
+    expect_evaluable(config, dataset)
     if directory.exists() and not overwrite:
         raise expected(
             "the run directory", "to be new (or --resume to go on, --overwrite to replace it)", f"{directory}"
@@ -113,13 +118,21 @@ def create_run(
     if directory.exists() and any(directory.iterdir()):
         load_run(directory)  # only a run is ever deleted
         shutil.rmtree(directory)
-    run = Run(directory, preset, config, dataset.image_shape)
+    run = Run(directory, preset, config, dataset.image_shape, len(dataset.train.images))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         run.save()
     except OSError as error:
         raise expected("the run directory", "to be writable", f"{directory} ({error.strerror})") from error
     return run
+
+
+def expect_evaluable(config: Config, dataset: Dataset) -> None:
+    """Raises `ValueError` unless the test images can be scored as the settings say."""
+    build_evaluator(config)
+    if config.evaluate.num_images is not None:
+        limit = len(dataset.test.images) + 1
+        expect_in_range("--evaluate.num-images", config.evaluate.num_images, 1, limit)
 
 
 def expect_resumable(run: Run, preset: str, config: Config) -> None:

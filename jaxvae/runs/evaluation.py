@@ -3,18 +3,24 @@
 import dataclasses
 import hashlib
 import shlex
+from typing import Any
+
+import jax
+import numpy as np
 
 from jaxvae import writers
-from jaxvae._checks import expect_shape
-from jaxvae.build import build_evaluator, make_key
+from jaxvae._checks import expect_in_range, expect_shape
+from jaxvae.build import build_bounds, build_evaluator, make_key
 from jaxvae.config import to_dict
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation, load_evaluation
 from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest
 from jaxvae.runs.directory import Run
+from jaxvae.writers import ProgressBar
 
 # An evaluation as far as it is, for a stopped run to go on with.
 _UNFINISHED = "evaluation.npz"
+_NUM_SIMULATED = 100
 
 
 def evaluate_run(
@@ -25,7 +31,7 @@ def evaluate_run(
     seed: int | None = None,
     stop: StopRequest | None = None,
 ) -> Evaluation:
-    """Scores the run's model on a split by importance sampling.
+    """Scores the run's model on a split, by the estimator of its settings.
 
     Args:
         run: a run with a checkpoint.
@@ -36,26 +42,77 @@ def evaluate_run(
             is kept in the run directory, and the next one of the same model, settings and images goes on.
 
     Raises:
-        ValueError: if the images are not of the model's shape, or there is no such split.
+        ValueError: if the images are not of the model's shape or fewer than wanted, there is no such split,
+            or the model does not have the start.
         Interrupted, OutOfTime: when stopped.
     """
     expect_shape("the images", dataset.image_shape, run.image_shape)
     config = run.config if seed is None else dataclasses.replace(run.config, seed=seed)
-    evaluator = build_evaluator(config, config.evaluate.num_samples, training=split == "train")
+    evaluator = build_evaluator(config, training=split == "train")
     images, key = dataset.split(split).images, make_key(config, "evaluate")
+    if config.evaluate.num_images is not None:
+        expect_in_range("--num-images", config.evaluate.num_images, 1, len(images) + 1)
+        images = images[: config.evaluate.num_images]
     state, _ = run.load_state(best=True)
-    if stop is None:
-        return evaluator(state.eval_model, key, images)
-    settings = writers.to_json({**to_dict(config), "step": int(state.step)})
-    made_from = hashlib.sha256(settings.encode() + images.tobytes()).hexdigest()
-    path = run.directory / _UNFINISHED
+    with ProgressBar(len(images), "image") as bar:
+        if stop is None:
+            return evaluator(
+                state.eval_model, key, images, on_batch=lambda done: bar.advance(len(done.log_p))
+            )
+        settings = writers.to_json({**to_dict(config), "step": int(state.step)})
+        made_from = hashlib.sha256(settings.encode() + images.tobytes()).hexdigest()
+        path = run.directory / _UNFINISHED
 
-    def keep(done: Evaluation) -> None:
-        done.save(path, made_from)
-        raise_if_stopped(stop, run, config.steps)
+        def keep(done: Evaluation) -> None:
+            bar.advance(len(done.log_p))
+            done.save(path, made_from)
+            raise_if_stopped(stop, run, config.steps)
 
-    begun = load_evaluation(path, made_from)
-    return evaluator(state.eval_model, key, images, begun=begun, on_batch=keep)
+        begun = load_evaluation(path, made_from)
+        return evaluator(state.eval_model, key, images, begun=begun, on_batch=keep)
+
+
+def bound_run(run: Run) -> Evaluation:
+    """Bounds log p(x) of images that are simulated from the run's model, from both sides.
+
+    Args:
+        run: a run with a checkpoint; `config.evaluate` says how many images (100 where it does not), and
+            how to anneal.
+
+    Raises:
+        ValueError: if the model does not have the start.
+    """
+    evaluator, key = build_bounds(run.config), make_key(run.config, "simulate")
+    numbers = np.arange(run.config.evaluate.num_images or _NUM_SIMULATED)
+    model = run.load_model()
+    with ProgressBar(len(numbers), "image") as bar:
+        return evaluator(model, key, numbers, on_batch=lambda done: bar.advance(len(done.log_p)))
+
+
+def summarize(run: Run, split: str, evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation's summary with its protocol, as `results.json` and `jaxvae evaluate --json` have it.
+
+    Args:
+        run: whose model was evaluated.
+        split: `train`, `validation`, `test` or `simulated`.
+        evaluation: of that split.
+    """
+    config = run.config
+    # What is binarised afresh in training is frozen elsewhere.
+    frozen = split != "train" and config.data.binarization == "dynamic"
+    protocol = {
+        "split": split,
+        "training_images": run.num_training_images,
+        "binarization": "static" if frozen else config.data.binarization,
+        "seed": config.seed,
+        "precision": config.precision,
+        "device": jax.devices()[0].device_kind,
+    }
+    if split == "simulated":
+        del protocol["binarization"]
+    if evaluation.num_leapfrog:
+        protocol |= {"start": config.evaluate.start, "schedule": config.evaluate.schedule}
+    return {**evaluation.summary(), **protocol}
 
 
 def forget_unfinished(run: Run) -> None:

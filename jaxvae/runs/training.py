@@ -1,6 +1,7 @@
 """The training of a run, from its start or its latest checkpoint to its results."""
 
 import contextlib
+import dataclasses
 from typing import Any
 
 from jaxvae import writers
@@ -10,8 +11,8 @@ from jaxvae.config import Config
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
-from jaxvae.runs.directory import Run, new_tally, write_json
-from jaxvae.runs.evaluation import evaluate_run, forget_unfinished, raise_if_stopped
+from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
+from jaxvae.runs.evaluation import evaluate_run, forget_unfinished, raise_if_stopped, summarize
 from jaxvae.train import TrainState
 from jaxvae.train.loop import Monitor, Plan, Tally, train
 from jaxvae.train.step import TrainStep
@@ -72,6 +73,7 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
 def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
     """Where the run stands; its config is written once that is known to fit."""
     expect_shape("the images", dataset.image_shape, run.image_shape)
+    expect_evaluable(run.config, dataset)
     state, step = build_training(run.config, run.image_shape, dataset.train.images)
     tally = new_tally(run.config)
     if run.checkpoints.latest() is not None:
@@ -90,7 +92,7 @@ def _results(run: Run, tally: Tally, evaluation: Evaluation) -> dict[str, Any]:
         "preset": run.preset,
         "steps": config.steps,
         "seed": config.seed,
-        "test": {**evaluation.summary(), "split": "test", "seed": config.seed},
+        "test": summarize(run, "test", evaluation),
         "examples_per_second": config.steps * config.batch_size / max(tally.train_seconds, 1e-9),
         "compile_seconds": tally.compile_seconds + evaluation.compile_seconds,
         "train_seconds": tally.train_seconds,
@@ -102,7 +104,9 @@ def _results(run: Run, tally: Tally, evaluation: Evaluation) -> dict[str, Any]:
 def _make_monitor(config: Config, dataset: Dataset) -> Monitor:
     """Watches the validation images, or the test images (which then choose nothing)."""
     name = "test" if dataset.validation is None else "validation"
-    evaluator = build_evaluator(config, config.evaluate.monitor_samples)
+    options = {"estimator": "importance", "num_samples": config.evaluate.monitor_samples}
+    evaluate = dataclasses.replace(config.evaluate, **options)
+    evaluator = build_evaluator(dataclasses.replace(config, evaluate=evaluate))
     images, key = dataset.split(name).images, make_key(config, "monitor")
     return Monitor(name, lambda model: evaluator(model, key, images), selects=name == "validation")
 

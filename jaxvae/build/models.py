@@ -1,35 +1,24 @@
-"""From names in a config to objects; the only place that does this."""
+"""Models, and the parts of them, by their names."""
 
-import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 
-from jaxvae import data, flows, likelihoods, nn
+from jaxvae import flows, likelihoods, nn
 from jaxvae._checks import expect_choice, expected
-from jaxvae._typing import Key, Scalar
+from jaxvae._typing import Key
 from jaxvae.config import Config, DecoderConfig, EncoderConfig, FlowConfig, Options
 from jaxvae.decoders import ConvDecoder, DenseDecoder
 from jaxvae.encoders import ConvEncoder, DenseEncoder
-from jaxvae.estimators import Estimate, importance_log_likelihood
-from jaxvae.evaluate import make_evaluator
 from jaxvae.flows import Flow
 from jaxvae.likelihoods import Likelihood
-from jaxvae.model import VAE, log_weight, make_log_weight, make_log_weight_terms, posterior_divergence
-from jaxvae.nn import initialize_from_data
+from jaxvae.model import VAE
 from jaxvae.nn.activations import elu
-from jaxvae.objectives import elbo_terms, make_loss
 from jaxvae.pixelcnn import PixelCNNLikelihood
 from jaxvae.posteriors import FlowPosterior, GaussianPosterior
 from jaxvae.priors import FlowPrior, StandardNormal
-from jaxvae.train import TrainState, init_state, make_optimizer, make_train_step
-from jaxvae.train.optimizers import make_schedule
-from jaxvae.train.step import TrainStep
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,
@@ -51,21 +40,6 @@ FLOWS = {
 DOWN = {"resnet": nn.ResNetDown, "gated-conv": nn.GatedConvDown}
 UP = {"resnet": nn.ResNetUp, "gated-conv": nn.GatedConvUp}
 LIKELIHOODS = {"bernoulli": likelihoods.Bernoulli, "grey-bernoulli": likelihoods.Bernoulli}
-
-
-def make_key(config: Config, purpose: str) -> Key:
-    """The root key of one purpose; no two purposes share a draw."""
-    purposes = ("model", "train", "monitor", "evaluate", "initialize")
-    return jax.random.fold_in(jax.random.key(config.seed), purposes.index(purpose))
-
-
-def build_dataset(config: Config) -> data.Dataset:
-    """Reads the data set."""
-    config.check()
-    source = config.data.dir or "mnist"
-    return data.load_dataset(
-        source, binarization=config.data.binarization, num_validation=config.data.num_validation
-    )
 
 
 def build_model(config: Config, image_shape: tuple[int, ...], key: Key) -> VAE:
@@ -151,97 +125,3 @@ def build_flow(config: FlowConfig, latent_dim: int, context_dim: int, dtype, key
     """A flow of latents `(D,)` and contexts `(F,)`, by its name."""
     options = _resolved(config) | {"context_dim": context_dim}
     return FLOWS[config.flow](latent_dim, dtype=dtype, key=key, **options)
-
-
-def build_optimizer(config: Config) -> optax.GradientTransformation:
-    """The optimiser with its schedule."""
-    options = config.optimizer
-    schedule = make_schedule(
-        options.schedule,
-        options.learning_rate,
-        num_steps=config.steps,
-        warmup_steps=options.warmup_steps,
-        decay_every=options.decay_every,
-        decay_factor=options.decay_factor,
-    )
-    return make_optimizer(
-        options.name,
-        schedule,
-        weight_decay=options.weight_decay,
-        max_gradient_norm=options.max_gradient_norm,
-    )
-
-
-def make_loss_terms(config: Config) -> Callable[[VAE, Key, Any, Any], dict[str, Scalar]]:
-    """The terms of one example's loss: with consistency regularisation, x comes with its augmentation."""
-
-    def loss_terms(model: VAE, key: Key, x, y) -> dict[str, Scalar]:
-        return elbo_terms(make_log_weight_terms(model, x, y), key)
-
-    def with_consistency(model: VAE, key: Key, pair, y) -> dict[str, Scalar]:
-        key, draw_key = jax.random.split(key)
-        terms = loss_terms(model, key, pair[0], y)
-        x, augmented = pair
-        return {**terms, "consistency": posterior_divergence(model, draw_key, x, augmented, y)}
-
-    return with_consistency if config.objective.consistency else loss_terms
-
-
-def build_prepare(config: Config) -> Callable[[Key, Any], Any]:
-    """From the stored training images to what the loss takes."""
-    if config.objective.consistency:
-        return data.make_prepare_pair(config.data.binarization)
-    return data.make_prepare(config.data.binarization, training=True)
-
-
-def build_training(
-    config: Config, image_shape: tuple[int, ...], images: np.ndarray | None = None
-) -> tuple[TrainState, TrainStep]:
-    """The state before the first step, and the step.
-
-    Args:
-        config: of the run.
-        image_shape: `(C, H, W)`.
-        images: training images `(N, C, H, W)`, whose first batch initialises what is weight-normalised;
-            None where the state is only what a checkpoint is read into.
-    """
-    config.check()
-    optimizer = build_optimizer(config)
-    decay = config.optimizer.ema_decay
-    model = build_model(config, image_shape, make_key(config, "model"))
-    if images is not None:
-        prepare_key, draws_key = jax.random.split(make_key(config, "initialize"))
-        prepare = data.make_prepare(config.data.binarization, training=True)
-        x = prepare(prepare_key, jnp.asarray(images[: config.batch_size]))
-        model = initialize_from_data(model, log_weight, jax.random.split(draws_key, len(x)), x)
-    state = init_state(model, optimizer, make_key(config, "train"), ema=decay is not None)
-    combine = make_loss(**dataclasses.asdict(config.objective))
-    step = make_train_step(
-        make_loss_terms(config), optimizer, combine=combine, ema_decay=decay, num_parts=config.num_parts
-    )
-    return state, step
-
-
-def build_evaluator(config: Config, num_samples: int, *, training: bool = False):
-    """The importance-sampling evaluator of stored images, with batches and chunks that suit the device.
-
-    Args:
-        config: whose settings to use.
-        num_samples: K.
-        training: whether the images are training images, which `dynamic` binarises afresh.
-    """
-    batch_size, chunk_size = (100, 40) if jax.default_backend() == "cpu" else (1000, 50)
-    if config.evaluate.batch_size is not None:
-        batch_size = config.evaluate.batch_size
-    if config.evaluate.chunk_size is not None:
-        chunk_size = config.evaluate.chunk_size
-    prepare = data.make_prepare(config.data.binarization, training=training)
-
-    def estimate(model: VAE, key: Key, image, y) -> Estimate:
-        prepare_key, draws_key = jax.random.split(key)
-        log_weight_fn = make_log_weight(model, prepare(prepare_key, image), y)
-        return importance_log_likelihood(
-            log_weight_fn, draws_key, num_samples=num_samples, chunk_size=chunk_size
-        )
-
-    return make_evaluator(estimate, batch_size=batch_size)

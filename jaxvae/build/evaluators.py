@@ -1,0 +1,108 @@
+"""Evaluators by the names of their estimators."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxvae import data
+from jaxvae._checks import expect_choice
+from jaxvae._typing import Distribution, Key, LogJointFn
+from jaxvae.config import Config
+from jaxvae.estimators import (
+    Estimate,
+    annealed_log_likelihood,
+    bidirectional_gap,
+    importance_log_likelihood,
+    linear_schedule,
+    sigmoid_schedule,
+)
+from jaxvae.evaluate import EstimateFn, Evaluator, make_evaluator
+from jaxvae.model import VAE, log_joint, make_log_weight, noise_space, simulate
+
+SCHEDULES = {"sigmoid": sigmoid_schedule, "linear": linear_schedule}
+
+
+def build_evaluator(config: Config, *, training: bool = False) -> Evaluator:
+    """The evaluator of stored images by the estimator of `config.evaluate`.
+
+    Args:
+        config: whose settings to use.
+        training: whether the images are training images, which `dynamic` binarises afresh.
+
+    Raises:
+        ValueError: if the model does not have the start.
+    """
+    prepare = data.make_prepare(config.data.binarization, training=training)
+    make = {"importance": _make_importance, "ais": _make_annealed}[config.evaluate.estimator]
+    score, batch_size = make(config)
+
+    def estimate(model: VAE, key: Key, image, y) -> Estimate:
+        prepare_key, draws_key = jax.random.split(key)
+        return score(model, draws_key, prepare(prepare_key, image), y)
+
+    return make_evaluator(estimate, batch_size=config.evaluate.batch_size or batch_size)
+
+
+def build_bounds(config: Config) -> Evaluator:
+    """The evaluator of simulated images, from both sides; it takes their numbers in the place of images.
+
+    Args:
+        config: whose settings to use.
+
+    Raises:
+        ValueError: if the model does not have the start.
+    """
+    options, batch_size = _annealing_options(config)
+
+    def estimate(model: VAE, key: Key, _, y) -> Estimate:
+        simulate_key, chains_key = jax.random.split(key)
+        x, z = simulate(model, simulate_key, y)
+        log_joint_fn, start, to_space = _annealing_space(config.evaluate.start, model, x, y)
+        return bidirectional_gap(log_joint_fn, start, to_space(z), chains_key, **options)
+
+    return make_evaluator(estimate, batch_size=config.evaluate.batch_size or batch_size)
+
+
+def _make_importance(config: Config) -> tuple[EstimateFn, int]:
+    batch_size, chunk_size = (100, 40) if jax.default_backend() == "cpu" else (1000, 50)
+    num_samples, chunk_size = config.evaluate.num_samples, config.evaluate.chunk_size or chunk_size
+
+    def score(model: VAE, key: Key, x, y) -> Estimate:
+        log_weight_fn = make_log_weight(model, x, y)
+        return importance_log_likelihood(log_weight_fn, key, num_samples=num_samples, chunk_size=chunk_size)
+
+    return score, batch_size
+
+
+def _make_annealed(config: Config) -> tuple[EstimateFn, int]:
+    options, batch_size = _annealing_options(config)
+
+    def score(model: VAE, key: Key, x, y) -> Estimate:
+        log_joint_fn, start, _ = _annealing_space(config.evaluate.start, model, x, y)
+        return annealed_log_likelihood(log_joint_fn, start, key, **options)
+
+    return score, batch_size
+
+
+def _annealing_options(config: Config) -> tuple[dict[str, Any], int]:
+    """The options of the chains, and how many images suit the device."""
+    given = config.evaluate
+    if config.posterior.flow != "none":
+        expect_choice("the start of a model with a flow posterior", given.start, ["posterior", "prior"])
+    batch_size, chunk_size = (50, 16) if jax.default_backend() == "cpu" else (1000, 16)
+    return {
+        "schedule": SCHEDULES[given.schedule](given.num_temperatures),
+        "num_chains": given.num_chains,
+        "num_leapfrog": given.num_leapfrog,
+        "chunk_size": given.chunk_size or chunk_size,
+    }, batch_size
+
+
+def _annealing_space(start: str, model: VAE, x, y) -> tuple[LogJointFn, Distribution, Callable[[Any], Any]]:
+    """The density to reach, what to start from, and the map from a latent to where the chains are."""
+    if start == "posterior":
+        space = noise_space(model, x, y)
+        return space.log_joint_fn, space.start, space.bijector.inverse
+    distribution = model.prior(y) if start == "prior" else model.posterior(x, y)
+    return lambda z: log_joint(model, z, x, y), distribution, lambda z: z
