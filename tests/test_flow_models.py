@@ -21,6 +21,8 @@ from jaxvae.priors import FlowPrior, StandardNormal
 from tests import helpers
 from tests.flows.table import perturb
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 FLOW_NAMES = (
     "iaf", "naf", "spline", "planar", "sylvester-orthogonal", "sylvester-householder", "sylvester-triangular"
 )  # fmt: skip

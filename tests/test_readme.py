@@ -26,6 +26,7 @@ def test_the_functional_example_runs_and_learns():
     assert names["estimate"].standard_error > 0
 
 
+@pytest.mark.usefixtures("compile_fast")
 def test_the_flow_examples_run_and_their_loss_trains():
     _, *examples = python_blocks()
     names = {}

@@ -4,6 +4,8 @@ from functools import partial
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxvae import flows
 from jaxvae.flows import Autoregressive, Chain, Reverse
@@ -58,5 +60,10 @@ def perturb(module, key, size):
     parameters, rest = eqx.partition(module, eqx.is_inexact_array)
     leaves, structure = jax.tree.flatten(parameters)
     keys = jax.random.split(key, max(1, len(leaves)))
-    moved = [leaf + size * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=False)]
+    draws = [jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=False)]
+    # NumPy adds without compiling a program for each shape.
+    moved = [
+        jnp.asarray(np.asarray(leaf) + size * np.asarray(draw), leaf.dtype)
+        for leaf, draw in zip(leaves, draws, strict=True)
+    ]
     return eqx.combine(jax.tree.unflatten(structure, moved), rest)

@@ -11,12 +11,19 @@ from jaxvae.flows import as_bijector, make_iaf
 from jaxvae.nn import MADE, initialize_from_data
 from tests.helpers import assert_trees_equal
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 EXAMPLES = 3.0 + 2.0 * jax.random.normal(jax.random.key(5), (200, 6))
 CONTEXTS = jax.random.normal(jax.random.key(6), (200, 2))
 
 
 def make(key, **options):
     return MADE(6, (20, 20), weight_norm=True, context_dim=2, key=key, **options)
+
+
+@eqx.filter_jit
+def map_examples(made):
+    return jax.vmap(made)(EXAMPLES, CONTEXTS)
 
 
 def hidden_layers(made, z, context):
@@ -29,7 +36,7 @@ def hidden_layers(made, z, context):
 
 def test_normalising_changes_nothing_before_training(key):
     normalised, plain = make(key), MADE(6, (20, 20), context_dim=2, key=key)
-    one, two = (jax.vmap(made)(EXAMPLES, CONTEXTS) for made in (normalised, plain))
+    one, two = (map_examples(made) for made in (normalised, plain))
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
 
 
@@ -40,13 +47,13 @@ def test_the_length_of_the_weights_that_the_mask_leaves_does_not_matter(key):
     # What the mask hides counts for nothing.
     hidden = jnp.where(made.layers[0].mask, made.layers[0].weight, 1e6)
     longer = eqx.tree_at(lambda m: m.layers[0].weight, longer, hidden)
-    one, two = (jax.vmap(m)(EXAMPLES, CONTEXTS) for m in (made, longer))
+    one, two = (map_examples(m) for m in (made, longer))
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
 
 
 def test_after_initialisation_every_layer_has_mean_zero_and_its_deviation(key):
     made = initialize_from_data(make(key), lambda m, z, c: m(z, c), EXAMPLES, CONTEXTS)
-    outputs = jax.vmap(lambda z, c: hidden_layers(made, z, c))(EXAMPLES, CONTEXTS)
+    outputs = jax.jit(jax.vmap(lambda z, c: hidden_layers(made, z, c)))(EXAMPLES, CONTEXTS)
     for output, deviation in zip(outputs, (1.0, 1.0, 0.1), strict=True):
         np.testing.assert_allclose(jnp.mean(output, axis=0), 0, atol=1e-3)
         np.testing.assert_allclose(jnp.std(output, axis=0), deviation, rtol=1e-2)
@@ -109,7 +116,7 @@ def test_a_model_without_weight_norm_is_left_alone_and_an_error_leaves_no_trace(
 
 
 def test_gains_and_biases_are_trained(key):
-    gradient = eqx.filter_grad(lambda m: jnp.sum(jax.vmap(m)(EXAMPLES, CONTEXTS) ** 2))(make(key))
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda m: jnp.sum(map_examples(m) ** 2)))(make(key))
     for layer in gradient.layers:
         assert layer.bias is None
         for leaf in (layer.weight, layer.norm.gain, layer.norm.bias):

@@ -5,6 +5,8 @@ import pytest
 from jaxvae.train import make_optimizer
 from jaxvae.train.optimizers import OPTIMIZERS, make_schedule
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_descends(name):
