@@ -1,8 +1,20 @@
 import gzip
+import os
+import tempfile
 
 import jax
 import numpy as np
 import pytest
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # What was compiled once serves every process: this one makes the directory and the others inherit it.
+    _CACHE = tempfile.TemporaryDirectory(prefix="jaxvae-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+# The test processes share a GPU, which the first would otherwise take whole.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def write_idx(path, array: np.ndarray, *, compress: bool = False) -> None:
