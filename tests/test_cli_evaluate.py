@@ -3,6 +3,7 @@
 import json
 import re
 
+import jax
 import pytest
 
 from jaxvae.runs import load_run
@@ -18,6 +19,14 @@ def train(directory, idx_directory, *arguments):
     given = ["train", "--data-dir", idx_directory, "--steps", 20, *SMALL, "--run-dir", directory, "--json"]
     main([str(argument) for argument in (*given, *arguments)])
     return directory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_fast():
+    """Everything here compiles more than it runs."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +104,7 @@ def test_the_lines_say_what_was_done(run, capsys):
     assert re.fullmatch(r"simulated bounds +-[\d.]+ to -[\d.]+: a gap of [\d.]+ \+- [\d.]+ nats", lines[2])
 
 
-def test_an_unreliable_estimate_is_warned_of_with_a_better_command(run, capsys, monkeypatch):
+def test_an_unreliable_estimate_is_warned_of_with_a_better_command(run, capsys):
     # With seven samples there is no k-hat, but there is an error.
     _, out, err = run_main(capsys, "evaluate", run, "--num-samples", 2)
     line = next(line for line in err.splitlines() if line.startswith("Warning"))

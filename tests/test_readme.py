@@ -16,19 +16,22 @@ def python_blocks():
     return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-def test_the_functional_example_runs_and_learns():
-    example, *_ = python_blocks()
+def test_the_functional_examples_run_and_learn():
+    example, annealing, *_ = python_blocks()
     names = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example + annealing, "README.md", "exec"), names)
     assert names["state"].step == 300
     assert 80 < names["loss"] < 160
     assert jnp.isfinite(names["estimate"].log_p)
     assert names["estimate"].standard_error > 0
+    error = names["annealed"].standard_error
+    assert names["annealed"].log_p > names["estimate"].log_p - 4 * error > -200
+    assert -1 < names["bounds"].gap < 20
 
 
 @pytest.mark.usefixtures("compile_fast")
 def test_the_flow_examples_run_and_their_loss_trains():
-    _, *examples = python_blocks()
+    _, _, *examples = python_blocks()
     names = {}
     exec(compile("\n".join(examples), "README.md", "exec"), names)
     assert jnp.abs(names["q"].log_prob(names["z"]) - names["log_q"]).max() < 1e-3
