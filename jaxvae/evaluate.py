@@ -27,6 +27,7 @@ _PER_IMAGE = (
     "upper",
     "acceptance",
     "reliable",
+    "nan_at",
 )
 _SETTINGS = ("estimator", "num_samples", "num_temperatures", "num_leapfrog")
 
@@ -47,6 +48,7 @@ class Evaluation:
         upper: estimate of log p(x) from above, `(N,)`; NaN where there is none.
         acceptance: of Hamiltonian moves, `(N,)`; NaN where there are none.
         reliable: whether `log_p` and its error can be trusted, `(N,)`.
+        nan_at: the first temperature at which a log density was NaN, `(N,)`; -1 for none.
         estimator: name of the method.
         num_samples: draws or chains per image.
         num_temperatures: of a chain.
@@ -63,6 +65,7 @@ class Evaluation:
     upper: np.ndarray
     acceptance: np.ndarray
     reliable: np.ndarray
+    nan_at: np.ndarray
     estimator: str
     num_samples: int
     num_temperatures: int
@@ -74,8 +77,9 @@ class Evaluation:
         """Means over the split, as written to `results.json`; NaN where there is nothing to report.
 
         `log_p_x_standard_error` is the error of the mean over images drawn like these (it contains the
-        Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these images. `lower` and
-        `upper` are bounds in expectation. `pareto_k` is the median over images.
+        Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these images, without the
+        bias, which is downward and does not average out. `lower` and `upper` are bounds in expectation.
+        `pareto_k` is the median over images, `reliable` the share of those that are.
         """
         n, gap = len(self.log_p), self.upper - self.log_p
         log_p_x = _mean(self.log_p)
@@ -99,13 +103,22 @@ class Evaluation:
         }
 
     def _counts(self) -> dict[str, int]:
-        if self.estimator == "importance":
+        if not self.num_leapfrog:
             return {"num_samples": self.num_samples}
         return {
             "num_chains": self.num_samples,
             "num_temperatures": self.num_temperatures,
             "num_leapfrog": self.num_leapfrog,
         }
+
+    def expect_numbers(self) -> None:
+        """Raises `ValueError` where a log density was NaN; says of which image, and at which temperature."""
+        if np.any(self.nan_at >= 0):
+            image = int(np.argmax(self.nan_at >= 0))
+            place = f" at temperature {self.nan_at[image]} of {self.num_temperatures}" * bool(
+                self.num_leapfrog
+            )
+            raise expected("every log density", "to be a number", f"NaN for image {image}{place}")
 
     def plus(self, later: "Evaluation") -> "Evaluation":
         """This evaluation and, after its images, those of another."""
@@ -176,7 +189,7 @@ class Evaluator:
             on_batch: called after each batch with the evaluation of the images done.
 
         Raises:
-            ValueError: if there is no image, or a log density is NaN.
+            ValueError: if there is no image.
         """
         expect_positive("the number of images", len(images))
         done = begun
@@ -194,7 +207,6 @@ class Evaluator:
         rows = np.minimum(index, len(images) - 1)
         y = None if labels is None else jnp.asarray(labels[rows])
         estimate = self._compiled(model, key, jnp.asarray(index), jnp.asarray(images[rows]), y)
-        _expect_numbers(estimate, first, len(images))
         compile_seconds = self._compiled.compile_seconds - compiled_before
         return Evaluation(
             **{name: np.asarray(getattr(estimate, name))[: len(images) - first] for name in _PER_IMAGE},
@@ -202,17 +214,6 @@ class Evaluator:
             seconds=time.perf_counter() - start - compile_seconds,
             compile_seconds=compile_seconds,
         )
-
-
-def _expect_numbers(estimate: Estimate, first: int, num_images: int) -> None:
-    """Raises `ValueError` where a log density was NaN; says of which image, and at which temperature."""
-    nan_at = np.asarray(estimate.nan_at)[: num_images - first]
-    if np.any(nan_at >= 0):
-        row = int(np.argmax(nan_at >= 0))
-        place = (
-            f" at temperature {nan_at[row]} of {estimate.num_temperatures}" if estimate.num_leapfrog else ""
-        )
-        raise expected("every log density", "to be a number", f"NaN for image {first + row}{place}")
 
 
 def make_evaluator(estimate_fn: EstimateFn, *, batch_size: int = 100) -> Evaluator:

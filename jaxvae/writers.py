@@ -64,7 +64,8 @@ class ProgressBar:
     """
 
     def __init__(self, total: int, unit: str):
-        self._bar = tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, file=sys.stderr)
+        # None: not where standard error is no terminal.
+        self._bar = tqdm(total=total, unit=unit, disable=None, leave=False, file=sys.stderr)
 
     def advance(self, count: int) -> None:
         """Moves the bar to `count`."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import jax
 import pytest
@@ -63,14 +64,18 @@ def test_ais_scores_stored_images_from_every_start(run, capsys, start):
     wanted |= {"schedule": "sigmoid", "upper": None, "gap": None, "pareto_k": None}
     assert {name: values[name] for name in wanted} == wanted
     assert "num_samples" not in values
-    assert values["elbo"] < values["log_p_x"] == values["lower"]
+    assert values["lower"] == values["log_p_x"]
+    if start == "prior":
+        assert values["elbo"] is None
+    else:
+        assert values["elbo"] < values["log_p_x"]
     assert 0.2 < values["acceptance"] < 1
 
 
 def test_ais_and_importance_sampling_agree(run, capsys):
     options = ["--num-images", 20]
     sampled = evaluate(capsys, run, *options, "--num-samples", 2000)
-    annealed = evaluate(capsys, run, *options, "--estimator", "ais", "--num-chains", 50)
+    annealed = evaluate(capsys, run, *options, "--estimator", "ais", "--num-chains", 100)
     error = sampled["log_p_x_monte_carlo_error"] + annealed["log_p_x_monte_carlo_error"]
     assert error < 0.1
     assert abs(sampled["log_p_x"] - annealed["log_p_x"]) < 4 * error
@@ -104,18 +109,30 @@ def test_the_lines_say_what_was_done(run, capsys):
     assert re.fullmatch(r"simulated bounds +-[\d.]+ to -[\d.]+: a gap of [\d.]+ \+- [\d.]+ nats", lines[2])
 
 
+def warning(err):
+    return next(line for line in err.splitlines() if line.startswith("Warning"))
+
+
 def test_an_unreliable_estimate_is_warned_of_with_a_better_command(run, capsys):
-    # With seven samples there is no k-hat, but there is an error.
-    _, out, err = run_main(capsys, "evaluate", run, "--num-samples", 2)
-    line = next(line for line in err.splitlines() if line.startswith("Warning"))
-    assert re.search(r"log p\(x\) is unreliable, and likely too low, for \d+% of the images", line)
-    assert line.endswith(f"Better: jaxvae evaluate '{run}' --estimator ais --num-images 500")
-    options = ["--estimator", "ais", "--num-chains", 2, "--num-temperatures", 1, "--split", "validation"]
+    # With so few samples there is no k-hat, but there is an error.
+    _, _, err = run_main(capsys, "evaluate", run, "--num-samples", 2, "--split", "validation")
+    how = r"for \d+% of the images \(effective sample size \d\.\d\)\. Better: (.*)$"
+    found = re.search(r"log p\(x\) is unreliable, and likely too low, " + how, warning(err))
+    better = shlex.split(found[1])
+    wanted = ["jaxvae", "evaluate", str(run), "--estimator", "ais", "--split", "validation"]
+    assert better == [*wanted, "--num-images", "20"]
+    # The command runs; crude chains of it are unreliable too, and want more temperatures.
+    crude = ["--num-chains", 2, "--num-temperatures", 2, "--num-leapfrog", 1]
+    code, _, err = run_main(capsys, *better[1:], *crude)
+    assert code == 0
+    assert warning(err).endswith("--num-images 20 --num-temperatures 20")
+
+
+def test_the_median_of_the_shapes_is_named_where_there_are_enough_samples(run, capsys, idx_directory):
+    options = ["--num-samples", 100, "--data-dir", idx_directory, "--batch-size", 40]
     _, _, err = run_main(capsys, "evaluate", run, *options)
-    better = (
-        f"jaxvae evaluate '{run}' --estimator ais --split validation --num-images 20 --num-temperatures 10"
-    )
-    assert err.splitlines()[-1].endswith(better)
+    assert re.search(r"\(median Pareto k \d\.\d\d\)", warning(err))
+    assert f"--data-dir {idx_directory}" in warning(err)
 
 
 def test_a_reliable_estimate_is_not_warned_of(run, capsys):

@@ -90,7 +90,7 @@ def _annealing_options(config: Config) -> tuple[dict[str, Any], int]:
     given = config.evaluate
     if config.posterior.flow != "none":
         expect_choice("the start of a model with a flow posterior", given.start, ["posterior", "prior"])
-    batch_size, chunk_size = (50, 16) if jax.default_backend() == "cpu" else (1000, 16)
+    batch_size, chunk_size = (25, 16) if jax.default_backend() == "cpu" else (1000, 16)
     return {
         "schedule": SCHEDULES[given.schedule](given.num_temperatures),
         "num_chains": given.num_chains,

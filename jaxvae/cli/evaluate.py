@@ -1,6 +1,7 @@
 """`jaxvae evaluate`."""
 
 import dataclasses
+import math
 import pathlib
 import shlex
 import sys
@@ -70,7 +71,7 @@ class Evaluate:
             split = self.split or "test"
             summary = summarize(run, split, evaluate_run(run, build_dataset(run.config), split))
         print(to_json(summary) if self.json else describe_evaluation(summary))
-        advise(summary, run)
+        advise(summary, run, self.data_dir)
 
     def _load(self) -> Run:
         """The run with what was given in place of its own settings."""
@@ -83,9 +84,10 @@ class Evaluate:
                 expect_choice(f"the estimator that {flag} is for", estimator, takers)
         # Bounds are of images of their own, and need no estimator of stored ones.
         given = {"estimator": None if estimator == "bdmc" else estimator}
-        for name in ("num_images", "num_samples", *_ANNEALING, "batch_size", "chunk_size"):
+        for name in ("num_samples", *_ANNEALING, "batch_size", "chunk_size"):
             given[name] = getattr(self, name)
         evaluate = _replaced(run.config.evaluate, **given)
+        evaluate = dataclasses.replace(evaluate, num_images=self.num_images)
         evaluate.check()
         # Another data set's test images need no validation images taken from its training ones.
         other = self.data_dir is not None and self.split != "validation"
@@ -102,11 +104,12 @@ def describe_evaluation(summary: dict) -> str:
     """The lines that a person reads."""
     split, ess = summary["split"], f"effective sample size {summary['effective_sample_size']:.1f}"
     lines = [
-        f"{split} ELBO      {summary['elbo']:.3f} nats",
         f"{split} log p(x)  {summary['log_p_x']:.3f} +- {summary['log_p_x_standard_error']:.3f} nats "
         f"({_describe_estimator(summary)} of {summary['num_images']:,} images, "
-        f"Monte Carlo error {summary['log_p_x_monte_carlo_error']:.4f}, {ess})",
+        f"Monte Carlo error {summary['log_p_x_monte_carlo_error']:.4f}, {ess})"
     ]
+    if not math.isnan(summary["elbo"]):
+        lines.insert(0, f"{split} ELBO      {summary['elbo']:.3f} nats")
     if split == "simulated":
         bounds = f"{summary['lower']:.3f} to {summary['upper']:.3f}"
         gap = f"{summary['gap']:.3f} +- {summary['gap_standard_error']:.3f} nats"
@@ -122,23 +125,22 @@ def _describe_estimator(summary: dict) -> str:
     return f"{path} from the {summary['start']}"
 
 
-def advise(summary: dict, run: Run) -> None:
+def advise(summary: dict, run: Run, data_dir: pathlib.Path | None = None) -> None:
     """Says on standard error, in one line, when log p(x) is not to be trusted, and what is better."""
     unreliable = 1 - summary["reliable"]
     if unreliable <= _TOLERATED or summary["split"] == "simulated":
         return
-    better = f"jaxvae evaluate {shlex.quote(str(run.directory))} --estimator ais"
-    if summary["split"] != "test":
-        better += f" --split {summary['split']}"
-    if summary["estimator"] == "importance":
-        why, better = f"median Pareto k {summary['pareto_k']:.2f}", f"{better} --num-images 500"
-    else:
-        why = f"effective sample size {summary['effective_sample_size']:.1f}"
-        better += (
-            f" --num-images {summary['num_images']} --num-temperatures {10 * summary['num_temperatures']}"
-        )
+    better = ["jaxvae", "evaluate", str(run.directory), "--estimator", "ais", "--split", summary["split"]]
+    if data_dir is not None:
+        better += ["--data-dir", str(data_dir)]
+    better += ["--num-images", str(min(500, summary["num_images"]))]
+    if summary["estimator"] == "ais":
+        better += ["--num-temperatures", str(10 * summary["num_temperatures"])]
+    why = f"effective sample size {summary['effective_sample_size']:.1f}"
+    if not math.isnan(summary["pareto_k"]):
+        why = f"median Pareto k {summary['pareto_k']:.2f}"
     print(
         f"Warning: log p(x) is unreliable, and likely too low, for {unreliable:.0%} of the images ({why}). "
-        f"Better: {better}",
+        f"Better: {shlex.join(better)}",
         file=sys.stderr,
     )

@@ -108,11 +108,18 @@ class EvaluateConfig:
     """Importance samples or chains of an image at a time: likewise."""
 
     def check(self, prefix: str = "--") -> None:
-        """Raises `ValueError` on a number that is not above 0; `prefix` is that of the flags to name."""
+        """Raises `ValueError` on a number that is not above 0, or an unknown name.
+
+        Args:
+            prefix: of the flags that the message names.
+        """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            flag = prefix + field.name.replace("_", "-")
             if isinstance(value, int):
-                expect_positive(prefix + field.name.replace("_", "-"), value)
+                expect_positive(flag, value)
+            elif value is not None:
+                expect_choice(flag, value, typing.get_args(field.type))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ _TARGET_ACCEPTANCE = 0.65
 _FIRST_STEP_SIZE = 0.1
 _SETTLING_MOVES = 30
 _ADAPTATION_RATE = 0.3
+_MOST_ADAPTING_CHAINS = 16
 
 
 def linear_schedule(num_temperatures: int) -> Schedule:
@@ -138,18 +139,24 @@ def bidirectional_gap(
 class _Annealing:
     """The chains of one image; the arguments are those of `annealed_log_likelihood`."""
 
-    def __init__(self, log_joint_fn, start, schedule, num_chains, num_leapfrog, persistence, chunk_size):
+    def __init__(
+        self,
+        log_joint_fn: LogJointFn,
+        start: Distribution,
+        schedule: Schedule | None,
+        num_chains: int,
+        num_leapfrog: int,
+        persistence: float,
+        chunk_size: int,
+    ):
         schedule = sigmoid_schedule(100) if schedule is None else np.asarray(schedule, np.float64)
         if schedule.ndim != 1 or len(schedule) < 2 or schedule[0] != 0 or schedule[-1] != 1:
             ends = schedule[[0, -1]] if schedule.ndim == 1 and len(schedule) > 1 else schedule
             raise expected("the schedule", "to run from 0 to 1", ends)
         if not np.all(np.diff(schedule) > 0):
             raise expected("the schedule", "to rise at every temperature", f"{np.diff(schedule).min()}")
-        for name, count in (
-            ("num_chains", num_chains),
-            ("num_leapfrog", num_leapfrog),
-            ("chunk_size", chunk_size),
-        ):
+        counts = {"num_chains": num_chains, "num_leapfrog": num_leapfrog, "chunk_size": chunk_size}
+        for name, count in counts.items():
             expect_positive(name, count)
         expect_in_range("persistence", persistence, 0, 1)
         self._start, self._schedule = start, schedule
@@ -158,9 +165,9 @@ class _Annealing:
         self._move = make_move(self._path, num_leapfrog=num_leapfrog, persistence=persistence)
 
     def adapted_step_sizes(self, key: Key) -> StepSizes:
-        """Step sizes of an acceptance near the target, from a quarter as many chains of their own."""
+        """Step sizes of an acceptance near the target, from fewer chains of their own."""
         first_key, moves_key = jax.random.split(key)
-        num_chains = max(1, self._num_chains // 4)
+        num_chains = min(max(1, self._num_chains // 4), _MOST_ADAPTING_CHAINS)
         betas = self._schedule[1:-1]
         betas = np.concatenate([np.repeat(betas[:1], _SETTLING_MOVES), betas])
 

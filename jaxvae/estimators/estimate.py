@@ -1,5 +1,7 @@
 """The record that every estimator returns."""
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
@@ -18,8 +20,8 @@ class Estimate(eqx.Module):
         standard_error: Monte Carlo standard deviation of `log_p`. Trust it only where the estimate is
             `reliable`.
         effective_sample_size: how many equally weighted draws the weighted ones are worth, in [1, K].
-        pareto_k: shape of the generalised Pareto distribution that fits the largest weights; NaN where
-            fewer than 25 draws leave too few of them.
+        pareto_k: shape of the generalised Pareto distribution that fits the largest weights; NaN for fewer
+            than 100 draws.
         elbo: mean log-weight of the draws before any annealing, a lower bound of log p(x): where they are
             from the posterior, the ELBO.
         upper: for simulated data, the log of an estimate of p(x) whose inverse is unbiased: high on
@@ -63,13 +65,13 @@ def is_reliable(pareto_k, standard_error, num_samples: int) -> Bool[Array, "..."
     """Whether the mean of so many weights can be trusted.
 
     It can where k-hat is at most min(1 - 1 / log10 K, 0.7) (Vehtari et al. 2024, section 3.2.4,
-    arXiv:1507.02646). Where there are too few weights for k-hat, where the standard error is at most half a
-    nat, since the estimate is low by half its square.
+    arXiv:1507.02646); where there are too few weights for k-hat, where the standard error is at most a
+    quarter of a nat: it is itself too small where the largest weights were missed.
 
     Args:
         pareto_k: of the weights, of any shape.
         standard_error: of the log of their mean, of that shape, in nats.
         num_samples: K.
     """
-    threshold = min(1 - 1 / jnp.log10(max(num_samples, 2)), 0.7)
-    return jnp.where(jnp.isnan(pareto_k), standard_error <= 0.5, pareto_k <= threshold)
+    threshold = min(1 - 1 / math.log10(max(num_samples, 2)), 0.7)
+    return jnp.where(jnp.isnan(pareto_k), standard_error <= 0.25, pareto_k <= threshold)

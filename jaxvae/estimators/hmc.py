@@ -38,7 +38,7 @@ class Info(NamedTuple):
 
     Args:
         acceptance: probability with which it was accepted.
-        is_nan: whether a log density or its gradient was NaN at a latent that is finite.
+        is_nan: whether a log density or its gradient was NaN where the move led to.
     """
 
     acceptance: Scalar
@@ -73,10 +73,10 @@ def mix(beta: Scalar, start: Array, joint: Array) -> Array:
 
 
 def is_nan(position: Position) -> Bool[Array, ""]:
-    """Whether a log density, or the gradient of a finite one, is NaN at a latent that is finite."""
+    """Whether a log density, or the gradient of a finite one, is NaN at a latent that has not run away."""
     densities = ((position.log_start, position.grad_start), (position.log_joint, position.grad_joint))
     bad = [jnp.isnan(d) | (jnp.isfinite(d) & jnp.any(jnp.isnan(gradient))) for d, gradient in densities]
-    return jnp.all(jnp.isfinite(position.z)) & (bad[0] | bad[1])
+    return jnp.isfinite(jnp.sum(position.z**2)) & (bad[0] | bad[1])
 
 
 def make_move(path: Path, *, num_leapfrog: int, persistence: float) -> Callable:
@@ -96,29 +96,26 @@ def make_move(path: Path, *, num_leapfrog: int, persistence: float) -> Callable:
         `move(key, state, beta, step_size) -> (state, info)`, for one chain.
     """
 
-    def leapfrog(state: State, beta: Scalar, step_size: Scalar) -> tuple[State, Bool[Array, ""]]:
+    def leapfrog(state: State, beta: Scalar, step_size: Scalar) -> State:
         position, momentum = state
         momentum = momentum + 0.5 * step_size * mix(beta, position.grad_start, position.grad_joint)
         z = position.z + step_size * momentum
 
-        def inner(carry: tuple[Latent, Latent, Array], _: None) -> tuple[tuple, None]:
-            z, momentum, bad = carry
-            gradient = path.gradient(z, beta)
-            bad |= jnp.all(jnp.isfinite(z)) & jnp.any(jnp.isnan(gradient))
-            momentum = momentum + step_size * gradient
-            return (z + step_size * momentum, momentum, bad), None
+        def inner(carry: tuple[Latent, Latent], _: None) -> tuple[tuple[Latent, Latent], None]:
+            z, momentum = carry
+            momentum = momentum + step_size * path.gradient(z, beta)
+            return (z + step_size * momentum, momentum), None
 
-        carry = (z, momentum, jnp.zeros((), bool))
-        (z, momentum, bad), _ = jax.lax.scan(inner, carry, length=num_leapfrog - 1)
+        (z, momentum), _ = jax.lax.scan(inner, (z, momentum), length=num_leapfrog - 1)
         position = path.at(z)
         momentum = momentum + 0.5 * step_size * mix(beta, position.grad_start, position.grad_joint)
-        return State(position, momentum), bad | is_nan(position)
+        return State(position, momentum)
 
     def move(key: Key, state: State, beta: Scalar, step_size: Scalar) -> tuple[State, Info]:
         step_key, accept_key, momentum_key = jax.random.split(key, 3)
         # Of one size, the steps would take some directions round in full circles, back to where they were.
         step_size = step_size * jax.random.uniform(step_key, minval=1 - _JITTER, maxval=1 + _JITTER)
-        proposal, bad = leapfrog(state, beta, step_size)
+        proposal = leapfrog(state, beta, step_size)
         log_ratio = _log_density(proposal, beta) - _log_density(state, beta)
         # A trajectory that left for infinity is one more that is not accepted.
         acceptance = jnp.where(jnp.isnan(log_ratio), 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
@@ -127,7 +124,7 @@ def make_move(path: Path, *, num_leapfrog: int, persistence: float) -> Callable:
         position, momentum = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, turned)
         fresh = jax.random.normal(momentum_key, momentum.shape)
         momentum = persistence * momentum + jnp.sqrt(1 - persistence**2) * fresh
-        return State(position, momentum), Info(acceptance, bad)
+        return State(position, momentum), Info(acceptance, is_nan(proposal.position))
 
     return move
 

@@ -7,6 +7,9 @@ from jaxtyping import Array, Float
 
 from jaxvae._typing import Scalar
 
+# With fewer excesses the prior decides.
+_FEWEST = 20
+
 
 def tail_length(num_samples: int) -> int:
     """How many of the largest of K weights the tail is fitted to: min(K / 5, 3 sqrt K).
@@ -28,10 +31,11 @@ def pareto_shape(largest: Float[Array, " M+1"]) -> Scalar:
             may be scaled by any factor.
 
     Returns:
-        k-hat; NaN for fewer than five excesses; -inf where they are all 0.
+        k-hat; -inf where the largest weights differ by less than a thousandth; NaN for fewer than 20
+        excesses, and where all weights are 0.
     """
     count = len(largest) - 1
-    if count < 5:
+    if count < _FEWEST:
         return jnp.full((), jnp.nan, largest.dtype)
     tiny = jnp.finfo(largest.dtype).tiny
     excess = jnp.maximum(largest[:-1] - largest[-1], tiny)[::-1]
@@ -50,4 +54,5 @@ def pareto_shape(largest: Float[Array, " M+1"]) -> Scalar:
     shape = shape_at(jnp.sum(weight * theta) / jnp.sum(weight))
     # The prior: ten excesses' worth of a shape of one half.
     shape = (count * shape + 5) / (count + 10)
-    return jnp.where(largest[0] > largest[-1], shape, jnp.where(jnp.isnan(largest[0]), jnp.nan, -jnp.inf))
+    tailed = excess[-1] > 1e-3 * largest[0]
+    return jnp.where(largest[0] > 0, jnp.where(tailed, shape, -jnp.inf), jnp.nan)

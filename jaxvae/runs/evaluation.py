@@ -1,6 +1,5 @@
 """The evaluation of a run; what is done of one that was stopped is kept."""
 
-import dataclasses
 import hashlib
 import shlex
 from typing import Any
@@ -28,7 +27,6 @@ def evaluate_run(
     dataset: Dataset,
     split: str,
     *,
-    seed: int | None = None,
     stop: StopRequest | None = None,
 ) -> Evaluation:
     """Scores the run's model on a split, by the estimator of its settings.
@@ -37,17 +35,16 @@ def evaluate_run(
         run: a run with a checkpoint.
         dataset: whose split to score.
         split: `train`, `validation` or `test`.
-        seed: of the draws; the run's own where None.
         stop: when requested, this raises after the batch. What is done of an evaluation that can be stopped
             is kept in the run directory, and the next one of the same model, settings and images goes on.
 
     Raises:
         ValueError: if the images are not of the model's shape or fewer than wanted, there is no such split,
-            or the model does not have the start.
+            the model does not have the start, or a log density is NaN.
         Interrupted, OutOfTime: when stopped.
     """
     expect_shape("the images", dataset.image_shape, run.image_shape)
-    config = run.config if seed is None else dataclasses.replace(run.config, seed=seed)
+    config = run.config
     evaluator = build_evaluator(config, training=split == "train")
     images, key = dataset.split(split).images, make_key(config, "evaluate")
     if config.evaluate.num_images is not None:
@@ -56,15 +53,13 @@ def evaluate_run(
     state, _ = run.load_state(best=True)
     with ProgressBar(len(images), "image") as bar:
         if stop is None:
-            return evaluator(
-                state.eval_model, key, images, on_batch=lambda done: bar.advance(len(done.log_p))
-            )
+            return evaluator(state.eval_model, key, images, on_batch=lambda done: _show(bar, done))
         settings = writers.to_json({**to_dict(config), "step": int(state.step)})
         made_from = hashlib.sha256(settings.encode() + images.tobytes()).hexdigest()
         path = run.directory / _UNFINISHED
 
         def keep(done: Evaluation) -> None:
-            bar.advance(len(done.log_p))
+            _show(bar, done)
             done.save(path, made_from)
             raise_if_stopped(stop, run, config.steps)
 
@@ -80,13 +75,18 @@ def bound_run(run: Run) -> Evaluation:
             how to anneal.
 
     Raises:
-        ValueError: if the model does not have the start.
+        ValueError: if the model does not have the start, or a log density is NaN.
     """
     evaluator, key = build_bounds(run.config), make_key(run.config, "simulate")
     numbers = np.arange(run.config.evaluate.num_images or _NUM_SIMULATED)
     model = run.load_model()
     with ProgressBar(len(numbers), "image") as bar:
-        return evaluator(model, key, numbers, on_batch=lambda done: bar.advance(len(done.log_p)))
+        return evaluator(model, key, numbers, on_batch=lambda done: _show(bar, done))
+
+
+def _show(bar: ProgressBar, done: Evaluation) -> None:
+    done.expect_numbers()
+    bar.advance(len(done.log_p))
 
 
 def summarize(run: Run, split: str, evaluation: Evaluation) -> dict[str, Any]:
@@ -112,7 +112,9 @@ def summarize(run: Run, split: str, evaluation: Evaluation) -> dict[str, Any]:
         del protocol["binarization"]
     if evaluation.num_leapfrog:
         protocol |= {"start": config.evaluate.start, "schedule": config.evaluate.schedule}
-    return {**evaluation.summary(), **protocol}
+    summary = {**evaluation.summary(), **protocol}
+    # From the prior, what the chains start with is no ELBO of this posterior.
+    return summary | {"elbo": float("nan")} if summary.get("start") == "prior" else summary
 
 
 def forget_unfinished(run: Run) -> None:

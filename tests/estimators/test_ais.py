@@ -54,12 +54,12 @@ def flow_model() -> VAE:
     flow = make_iaf(8, num_flows=2, widths=(16,), context_dim=8, key=flow_key)
     leaves, structure = jax.tree.flatten(eqx.filter(flow, eqx.is_inexact_array))
     keys = jax.random.split(noise_key, len(leaves))
-    moves = [0.3 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    moves = [0.07 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
     flow = eqx.apply_updates(flow, jax.tree.unflatten(structure, moves))
 
     def encoder(x, y):
         loc, covariance = WIDE.posterior_moments(x)
-        return Encoding(loc, jnp.sqrt(jnp.diag(covariance)), loc)
+        return Encoding(loc, 3 * jnp.sqrt(jnp.diag(covariance)), loc)
 
     exact = WIDE.vae()
     return VAE(FlowPosterior(encoder, flow), exact.prior, exact.likelihood)
@@ -80,7 +80,7 @@ def test_the_exact_log_p_is_within_four_standard_errors(key, start, num_temperat
 
 
 def test_a_flow_posterior_is_annealed_in_its_noise(key):
-    estimate = anneal(flow_model(), key, IMAGE, "noise", num_chains=200, chunk_size=100)
+    estimate = anneal(flow_model(), key, IMAGE, "noise", num_chains=400, chunk_size=400, num_temperatures=200)
     assert_exact(estimate, WIDE.exact_log_p(IMAGE))
     # The flow is far off: without annealing there would be little.
     assert estimate.elbo < WIDE.exact_log_p(IMAGE) - 3
@@ -144,7 +144,7 @@ def test_forward_is_below_and_reverse_above(start):
     assert np.all(np.isfinite(estimates.acceptance))
 
 
-@pytest.mark.parametrize("start", ["posterior", "noise"])
+@pytest.mark.parametrize("start", ["prior", "posterior", "noise"])
 def test_both_directions_are_unbiased(start):
     # The mean over many images of p-hat / p, and of p / p-hat of the reverse, is 1.
     model, count = WIDE.vae(stretch=1.3), 400
@@ -154,7 +154,7 @@ def test_both_directions_are_unbiased(start):
         simulate_key, chains_key = jax.random.split(key)
         x, z = simulate(model, simulate_key)
         log_joint_fn, distribution, to_there = space(model, x, start)
-        schedule = linear_schedule(12)
+        schedule = linear_schedule(60 if start == "prior" else 12)
         return x, bidirectional_gap(
             log_joint_fn, distribution, to_there(z), chains_key, num_chains=4, schedule=schedule
         )
@@ -180,9 +180,9 @@ def test_more_temperatures_leave_less_to_guess(key):
     options = {"num_chains": 1000, "chunk_size": 1000}
     sizes = [
         anneal(model, key, IMAGE, "noise", num_temperatures=t, **options).effective_sample_size
-        for t in (5, 40, 160)
+        for t in (5, 40, 320)
     ]
-    assert 1 < 5 * sizes[0] < 2 * sizes[1] < 1.2 * sizes[2] < 1000
+    assert 1 < 1.5**2 * sizes[0] < 1.5 * sizes[1] < sizes[2] < 1000
 
 
 def test_chunks_change_nothing_beyond_rounding(key):
@@ -212,10 +212,10 @@ def test_memory_grows_with_neither_chains_nor_temperatures(key):
         compiled = anneal.lower(WIDE.vae(), key, IMAGE, "noise", num_leapfrog=2, **options).compile()
         return compiled.compiled.memory_analysis().temp_size_in_bytes
 
-    first = temporary_bytes(64, 10)
+    first = temporary_bytes(256, 10)
     # A step size for each temperature, and a few numbers more.
-    assert abs(temporary_bytes(64, 1000) - first) < 64 * 1000
-    assert temporary_bytes(1024, 10) < 16 * first  # the warm-up's chains are a quarter
+    assert abs(temporary_bytes(256, 1000) - first) < 64 * 1000
+    assert temporary_bytes(1024, 10) < 1.2 * first
 
 
 @pytest.mark.parametrize("make", [linear_schedule, sigmoid_schedule])
@@ -281,6 +281,17 @@ def test_a_density_that_is_nan_is_found_where_it_is(key):
     assert jnp.isnan(later.log_p)
     gradient = estimate(lambda z: -jnp.sqrt(jnp.sum((z - z) ** 2)) - 0.5 * jnp.sum(z**2))
     assert gradient.nan_at == 0
+
+
+def test_a_trajectory_that_runs_away_is_not_taken_for_a_density_that_is_nan(key):
+    # z^2 - z^2 of what has run away is inf - inf.
+    def log_joint_fn(z):
+        return jnp.sum(z**2 - z**2) - 1e8 * jnp.sum(z**2)
+
+    estimate = annealed_log_likelihood(
+        log_joint_fn, WIDE.vae().prior(), key, num_chains=4, num_leapfrog=40, schedule=linear_schedule(6)
+    )
+    assert estimate.nan_at == -1
 
 
 def test_a_density_without_support_is_a_weight_of_zero(key):

@@ -73,9 +73,11 @@ def test_weights_that_are_all_but_one_zero_are_as_heavy_as_can_be():
 
 
 def test_few_weights_have_no_shape_and_equal_ones_no_tail():
-    assert jnp.isnan(pareto_shape(jnp.arange(5.0)[::-1]))
-    assert jnp.isneginf(pareto_shape(jnp.ones(10)))
-    assert jnp.isnan(pareto_shape(jnp.full(10, jnp.nan)))
+    assert jnp.isnan(pareto_shape(jnp.arange(20.0)[::-1]))
+    assert jnp.isneginf(pareto_shape(jnp.ones(30)))
+    rounded = 1 + 6e-8 * np.sort(np.random.RandomState(0).randint(0, 9, 30))[::-1]
+    assert jnp.isneginf(pareto_shape(jnp.asarray(rounded, jnp.float32)))
+    assert jnp.isnan(pareto_shape(jnp.full(30, jnp.nan)))
 
 
 def test_tail_lengths_are_those_of_the_paper():
@@ -87,6 +89,31 @@ def test_what_is_reliable():
     assert not is_reliable(0.68, 0.0, 1000)  # above 1 - 1 / log10(1000)
     assert is_reliable(0.69, 0.0, 10**6)
     assert not is_reliable(0.71, 0.0, 10**6)
-    assert is_reliable(jnp.nan, 0.4, 16)
-    assert not is_reliable(jnp.nan, 0.6, 16)
+    assert is_reliable(jnp.nan, 0.2, 16)
+    assert not is_reliable(jnp.nan, 0.3, 16)
     assert not is_reliable(jnp.nan, jnp.nan, 1)
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "spread", "low", "high"),
+    [(16, 0.3, 0.9, 1), (64, 0.3, 0.9, 1), (1000, 0.3, 0.9, 1), (16, 2.5, 0, 0.05), (1000, 4.0, 0, 0.05)],
+)
+def test_the_rule_tells_good_weights_from_bad_ones(num_samples, spread, low, high):
+    @jax.jit
+    @jax.vmap
+    def reliable(key):
+        return importance_log_likelihood(
+            lambda k: spread * jax.random.normal(k), key, num_samples=num_samples, chunk_size=num_samples
+        ).reliable
+
+    share = jnp.mean(reliable(jax.random.split(jax.random.key(0), 300)))
+    assert low <= share <= high
+
+
+@pytest.mark.parametrize("num_samples", [2, 1000])
+def test_weights_that_are_all_zero_are_not_reliable(num_samples):
+    estimate = importance_log_likelihood(
+        lambda k: jnp.full((), -jnp.inf), jax.random.key(0), num_samples=num_samples
+    )
+    assert jnp.isneginf(estimate.log_p)
+    assert not estimate.reliable
