@@ -28,7 +28,7 @@ class Case:
     Args:
         name: such as `train 128 bfloat16`.
         run: one repeat; returns its seconds.
-        count: examples, or image-samples, in a repeat.
+        count: examples, image-samples or gradients in a repeat.
         gigaflop: of matrix products and convolutions in a repeat.
         compile_seconds: nan for the peer.
         memory: temporary megabytes for each image of a train step; nan for other cases.

@@ -1,4 +1,4 @@
-"""Throughput of the train step, the evaluator and the flow's inverse, beside PyTorch where asked.
+"""Throughput of the train step, the evaluators and the flow's inverse, beside PyTorch where asked.
 
     python benchmarks/speed.py --peer torch --json
 
@@ -17,6 +17,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import tyro
+from annealing import ais_case, ais_gigaflop, peer_ais_case
 from cases import (
     Case,
     evaluate_case,
@@ -42,17 +43,17 @@ class Options:
 
     preset: str = "mnist-mean-field"
     """The model."""
-    kinds: tuple[Literal["train", "evaluate", "sample", "inverse", "memory", "import"], ...] = (
+    kinds: tuple[Literal["train", "evaluate", "ais", "sample", "inverse", "memory", "import"], ...] = (
         "train",
         "evaluate",
         "inverse",
         "memory",
         "import",
     )
-    """Train step, evaluator, drawing images, an autoregressive flow's inverse (whatever the preset), the
-    evaluator's memory as the samples grow, and the import."""
+    """Train step, evaluator, annealed importance sampling, drawing images, an autoregressive flow's inverse
+    (whatever the preset), the evaluator's memory as the samples grow, and the import."""
     precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-    """Of the train step, the evaluator and the drawing."""
+    """Of the train step, the evaluator and annealed importance sampling."""
     batch_sizes: tuple[int, ...] = (128, 512)
     """Of the train step."""
     num_images: int = 100
@@ -63,6 +64,10 @@ class Options:
     """Samples of an image at a time in our evaluator."""
     peer_chunk_sizes: tuple[int, ...] = (10, 20, 50)
     """The same in the peer's; its best counts."""
+    ais_images: tuple[int, ...] = (25, 50, 100)
+    """Images at a time in annealed importance sampling, in ours and in the peer's."""
+    ais_chunk_sizes: tuple[int, ...] = (8, 16)
+    """Chains of an image at a time in ours; the peer has all of them."""
     repeats: int = 7
     """Measured repeats of each case."""
     seconds: float = 1.0
@@ -87,10 +92,11 @@ def peer_cases(peer: Peer, config: Config, ours: list[Case], options: Options) -
     """PyTorch's variants of what we measure."""
     cases = []
     for case in ours:
-        kind, size, *_ = case.name.split()
-        if kind == "evaluate" and f"by {options.chunk_sizes[0]} " not in case.name:
-            continue  # the peer has chunk sizes of its own
-        precision = case.name.split()[-1]
+        kind, size, *_, precision = case.name.split()
+        # The peer has chunk sizes of its own.
+        chunk_sizes = {"evaluate": options.chunk_sizes, "ais": options.ais_chunk_sizes}.get(kind)
+        if chunk_sizes and f"by {chunk_sizes[0]} " not in case.name:
+            continue
         for mode in peer_modes(options):
             given = {"compiled": mode, "precision": precision, "kind": kind}
             if kind == "train":
@@ -99,13 +105,24 @@ def peer_cases(peer: Peer, config: Config, ours: list[Case], options: Options) -
                 )
                 cases.append(peer.case(f"torch {case.name} {mode}", case.count, case.gigaflop, **given))
             elif kind == "evaluate":
-                given |= {"num_images": options.num_images, "num_samples": options.num_samples}
-                # The maps of all samples at once would not fit.
-                whole = (mode, precision, config.decoder.network) == ("eager", "float32", "dense")
-                for chunk in (*options.peer_chunk_sizes, *(options.num_samples,) * whole):
-                    name = f"torch evaluate by {chunk} {precision} {mode}"
-                    cases.append(peer.case(name, case.count, case.gigaflop, chunk=chunk, **given))
+                cases += peer_evaluate_cases(peer, config, case, given, options)
+            elif kind == "ais":
+                cases.append(peer_ais_case(peer, int(size), precision, mode, case.gigaflop / case.count))
     return cases
+
+
+def peer_evaluate_cases(peer: Peer, config: Config, case: Case, given: dict, options: Options) -> list[Case]:
+    """Of one precision and one mode, at several chunk sizes."""
+    given = {"num_images": options.num_images, "num_samples": options.num_samples, **given}
+    mode, precision = given["compiled"], given["precision"]
+    # The maps of all samples at once would not fit.
+    whole = (mode, precision, config.decoder.network) == ("eager", "float32", "dense")
+    return [
+        peer.case(
+            f"torch evaluate by {chunk} {precision} {mode}", case.count, case.gigaflop, chunk=chunk, **given
+        )
+        for chunk in (*options.peer_chunk_sizes, *(options.num_samples,) * whole)
+    ]
 
 
 def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
@@ -124,10 +141,14 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
     for precision in options.precisions:
         ours, theirs = (("evaluate", precision), ("torch", "evaluate", precision))
         found[f"evaluate {precision}, both chunked"] = best(*ours) / best(*theirs, without=whole)
+        found[f"ais {precision}, best against best"] = best("ais", precision) / best(
+            "torch", "ais", precision
+        )
     in_one = best("torch", "evaluate", "by", str(options.num_samples), "float32")
     found["evaluate float32 against all samples in one array"] = best("evaluate", "float32") / in_one
-    shares = [r["peak_share"] for n, r in results.items() if n.startswith("evaluate") and "float32" in n]
-    found["evaluate float32, share of the matrix peak"] = max(shares, default=float("nan"))
+    for kind in ("evaluate", "ais"):
+        shares = [r["peak_share"] for n, r in results.items() if n.startswith(kind) and "float32" in n]
+        found[f"{kind} float32, share of the matrix peak"] = max(shares, default=float("nan"))
     found["inverse, parallel against sequential"] = best("parallel") / best("sequential")
     found["sample, cached against whole passes"] = best("sample", "cached") / best("sample", "whole")
     slow, fast = (best("import", word) for word in ("jaxvae", "jax,"))
@@ -177,16 +198,24 @@ def our_cases(
             cases += [
                 evaluate_case(config, some, *work, c, gigaflop["evaluate"]) for c in options.chunk_sizes
             ]
+        if "ais" in options.kinds:
+            cases += [
+                ais_case(config, images[:n], precision, c, gigaflop["ais"])
+                for n in options.ais_images
+                for c in options.ais_chunk_sizes
+            ]
     return cases
 
 
 def count_work(config: Config, image_shape: tuple[int, ...], options: Options) -> dict[str, float]:
-    """GFLOP of an example, or of an image-sample, by kind."""
+    """GFLOP of an example, of an image-sample, or of a gradient, by kind."""
     found = {}
     if "train" in options.kinds:
         found["train"] = train_gigaflop(config, image_shape)
     if "evaluate" in options.kinds:
         found["evaluate"] = evaluate_gigaflop(config, image_shape, options.num_samples)
+    if "ais" in options.kinds:
+        found["ais"] = ais_gigaflop(config, image_shape)
     return found
 
 

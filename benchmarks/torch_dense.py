@@ -1,6 +1,8 @@
 # type: ignore  # PyTorch is no dependency
 """The library's layers, dense and masked networks in PyTorch; for `torch_peer.py`."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -32,6 +34,15 @@ class Layer(nn.Module):
     def bake(self) -> None:
         """Normalises once and for all."""
         self.weight.data, self.gain = self.kernel().detach(), None
+
+
+def baked(network: nn.Module) -> nn.Module:
+    """A copy whose weights are normalised once and for all, and need no gradient."""
+    network = copy.deepcopy(network).requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, Layer):
+            layer.bake()
+    return network
 
 
 class Linear(Layer):
@@ -140,3 +151,30 @@ class MADE(nn.Module):
             hidden = F.linear(self.activation(hidden, inplace=True) if i else hidden, weight)
             hidden = hidden.add_(offset) if scale is None else torch.addcmul(offset, hidden, scale)
         return hidden
+
+
+def transform(z: torch.Tensor, flow: nn.ModuleList, bound: list) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gated steps at what was bound, the latent reversed in between: z and log |det|."""
+    log_det = z.new_zeros(z.shape[:-1])
+    for i, (made, layers) in enumerate(zip(flow, bound, strict=True)):
+        z = z.flip(-1) if i else z
+        m, s = made.apply_bound(z.to(layers[0][0].dtype), layers).float().chunk(2, -1)
+        z = torch.lerp(m, z, torch.sigmoid(s + 2))
+        log_det = log_det + F.logsigmoid(s + 2).sum(-1)
+    return z, log_det
+
+
+def bind(flow: nn.ModuleList, context: torch.Tensor | None) -> list:
+    """The layers of every step at one context."""
+    return [made.bind(context) for made in flow]
+
+
+def fold(bound: list, dtype: torch.dtype) -> list:
+    """The same with the scales in the weights: many samples then share that work."""
+    return [
+        [
+            ((weight if scale is None else weight * scale[:, None]).to(dtype), None, offset.to(dtype))
+            for weight, scale, offset in layers
+        ]
+        for layers in bound
+    ]

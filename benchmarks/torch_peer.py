@@ -5,7 +5,6 @@ warming it up) and answers with the seconds it took, so that the two sides take 
 the kind `parameters` is answered with their number.
 """
 
-import copy
 import functools
 import json
 import math
@@ -15,8 +14,9 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch_ais import make_ais
 from torch_conv import GatedConvDown, GatedConvUp, ResNetDown, ResNetUp
-from torch_dense import MADE, MLP, Layer, Linear
+from torch_dense import MADE, MLP, Linear, baked, bind, fold, transform
 
 PIXELS = 784
 DOWN = {"resnet": ResNetDown, "gated-conv": GatedConvDown}
@@ -61,33 +61,6 @@ class Decoder(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """The logits, in float32."""
         return self.network(z.flatten(0, -2)).float().view(*z.shape[:-1], PIXELS)
-
-
-def transform(z: torch.Tensor, flow: nn.ModuleList, bound: list) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gated steps at what was bound, the latent reversed in between: z and log |det|."""
-    log_det = z.new_zeros(z.shape[:-1])
-    for i, (made, layers) in enumerate(zip(flow, bound, strict=True)):
-        z = z.flip(-1) if i else z
-        m, s = made.apply_bound(z.to(layers[0][0].dtype), layers).float().chunk(2, -1)
-        z = torch.lerp(m, z, torch.sigmoid(s + 2))
-        log_det = log_det + F.logsigmoid(s + 2).sum(-1)
-    return z, log_det
-
-
-def bind(flow: nn.ModuleList, context: torch.Tensor | None) -> list:
-    """The layers of every step at one context."""
-    return [made.bind(context) for made in flow]
-
-
-def fold(bound: list, dtype: torch.dtype) -> list:
-    """The same with the scales in the weights: many samples then share that work."""
-    return [
-        [
-            ((weight if scale is None else weight * scale[:, None]).to(dtype), None, offset.to(dtype))
-            for weight, scale, offset in layers
-        ]
-        for layers in bound
-    ]
 
 
 class VAE(nn.Module):
@@ -178,11 +151,7 @@ def make_evaluate(
         raise ValueError(f"Expected chunk to divide {num_samples}; got {chunk}.")
     x = (torch.rand(num_images, PIXELS, device=device) < 0.13).float()
     dtype = getattr(torch, precision)
-    decoder = copy.deepcopy(model.decoder)
-    for layer in decoder.modules():
-        if isinstance(layer, Layer):
-            layer.bake()
-    decoder = decoder.to(dtype)
+    decoder = baked(model.decoder).to(dtype)
 
     def log_weight(loc: torch.Tensor, scale: torch.Tensor, posterior: list, prior: list) -> torch.Tensor:
         eps = torch.randn(chunk, *loc.shape, device=device)
@@ -217,7 +186,7 @@ def make(case: str):
     model = VAE(**sizes).to(device, memory_format=torch.channels_last)
     if kind == "parameters":
         return lambda: sum(p.numel() for p in model.parameters())
-    run = {"train": make_train, "evaluate": make_evaluate}[kind](model, device, **options)
+    run = {"train": make_train, "evaluate": make_evaluate, "ais": make_ais}[kind](model, device, **options)
     run()
     return run
 
