@@ -5,7 +5,6 @@ Every gradient of log p(x, z) counts, but for the one where a chain starts.
 
 import dataclasses
 import time
-from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -14,30 +13,15 @@ from cases import Case, timed
 from flops import multiply_adds
 from peer import Peer
 
-from jaxvae import log_joint
-from jaxvae._typing import LogJointFn
+from jaxvae import annealed_log_likelihood, noise_space
 from jaxvae.build import build_training
 from jaxvae.config import Config
-from jaxvae.estimators import annealed_log_likelihood, linear_schedule
+from jaxvae.estimators import linear_schedule
 from jaxvae.estimators.ais import _SETTLING_MOVES as SETTLING_MOVES
-from jaxvae.model import VAE
-from jaxvae.posteriors import noise_bijector
-from jaxvae.priors import StandardNormal
 
 NUM_CHAINS = 16
 NUM_TEMPERATURES = 10
 NUM_LEAPFROG = 10
-
-
-def make_target(model: VAE, x) -> LogJointFn:
-    """Log p(x, z) + log |det dz/deps| of one image, as a function of the posterior's noise eps."""
-    bijector = noise_bijector(model.posterior(x, None))
-
-    def target(eps):
-        z, log_det = bijector.forward_and_log_det(eps)
-        return log_joint(model, cast(Any, z), x) + log_det
-
-    return target
 
 
 def ais_gigaflop(config: Config, image_shape: tuple[int, ...], num_gradients: int = 1000) -> float:
@@ -48,7 +32,7 @@ def ais_gigaflop(config: Config, image_shape: tuple[int, ...], num_gradients: in
     eps = jax.ShapeDtypeStruct((num_gradients, config.model.latent_dim), jnp.float32)
 
     def gradients(model, x, eps):
-        return jax.vmap(jax.grad(make_target(model, x)))(eps)
+        return jax.vmap(jax.grad(noise_space(model, x).log_joint_fn))(eps)
 
     return 2 * multiply_adds(gradients, state.model, x, eps) / num_gradients / 1e9
 
@@ -57,11 +41,12 @@ def ais_case(config: Config, images, precision: str, chunk_size: int, gigaflop: 
     """Hamiltonian annealed importance sampling from the posterior, in the space of its noise."""
     config = dataclasses.replace(config, precision=precision)
     state, _ = build_training(config, images.shape[1:])
-    schedule, start = linear_schedule(NUM_TEMPERATURES), cast(Any, StandardNormal(config.model.latent_dim)())
     options = {"num_chains": NUM_CHAINS, "num_leapfrog": NUM_LEAPFROG, "chunk_size": chunk_size}
+    schedule = linear_schedule(NUM_TEMPERATURES)
 
     def estimate(model, key, x):
-        return annealed_log_likelihood(make_target(model, x), start, key, schedule=schedule, **options).log_p
+        log_joint_fn, start, _ = noise_space(model, x)
+        return annealed_log_likelihood(log_joint_fn, start, key, schedule=schedule, **options).log_p
 
     arguments = (state.model, jax.random.split(jax.random.key(0), len(images)), images.astype(jnp.float32))
     begin = time.perf_counter()
