@@ -24,6 +24,18 @@ def test_mean_field_on_static_mnist(tmp_path):
     assert test["log_p_x"] > -93.5
     rounded = jaxvae("evaluate", "run", "--precision", "bfloat16", "--json", cwd=tmp_path)
     assert json.loads(rounded.stdout)["log_p_x"] == pytest.approx(test["log_p_x"], abs=0.05)
+    expect_ais_above_importance_sampling(tmp_path)
+    options = ["--num-temperatures", 500, "--num-leapfrog", 5]
+    bounds = jaxvae("evaluate", "run", "--estimator", "bdmc", *options, "--json", cwd=tmp_path)
+    assert json.loads(bounds.stdout)["gap"] < 0.1
+
+
+def expect_ais_above_importance_sampling(directory):
+    some = ["run", "--num-images", 500, "--json"]
+    sampled = json.loads(jaxvae("evaluate", *some, "--num-samples", 10_000, cwd=directory).stdout)
+    annealed = json.loads(jaxvae("evaluate", *some, "--estimator", "ais", cwd=directory).stdout)
+    error = sampled["log_p_x_monte_carlo_error"] + annealed["log_p_x_monte_carlo_error"]
+    assert annealed["log_p_x"] > sampled["log_p_x"] - 4 * error
 
 
 @pytest.mark.parametrize(
@@ -34,6 +46,8 @@ def test_flows_on_static_mnist(tmp_path, preset, elbo, log_p_x):
     test = json.loads(result.stdout)["test"]
     assert test["elbo"] > elbo
     assert test["log_p_x"] > log_p_x
+    if preset == "mnist-iaf":
+        expect_ais_above_importance_sampling(tmp_path)
 
 
 def test_the_tutorial_s_losses_epoch_by_epoch(tmp_path):
