@@ -62,7 +62,8 @@ class LinearGaussian:
 # Asymmetric on purpose: a symmetric target cannot show a sign error.
 LATENT_DIM, NOISE = 2, 0.7
 WEIGHT = jnp.array([[1.0, -0.4], [0.3, 0.8], [-1.2, 0.5], [0.1, 0.6]])
-SMALL = LinearGaussian(np.asarray(WEIGHT), np.array([0.5, -1.0, 0.2, 2.0], np.float32), NOISE, (1, 2, 2))
+BIAS = jnp.array([0.5, -1.0, 0.2, 2.0])
+SMALL = LinearGaussian(np.asarray(WEIGHT), np.asarray(BIAS), NOISE, (1, 2, 2))
 X = jnp.array([1.3, -0.2, -0.9, 2.8]).reshape(1, 2, 2)
 
 
