@@ -60,7 +60,7 @@ class LinearGaussian:
 
 
 # Asymmetric on purpose: a symmetric target cannot show a sign error.
-LATENT_DIM, NOISE = 2, 0.7
+LATENT_DIM, NUM_PIXELS, NOISE = 2, 4, 0.7
 WEIGHT = jnp.array([[1.0, -0.4], [0.3, 0.8], [-1.2, 0.5], [0.1, 0.6]])
 BIAS = jnp.array([0.5, -1.0, 0.2, 2.0])
 SMALL = LinearGaussian(np.asarray(WEIGHT), np.asarray(BIAS), NOISE, (1, 2, 2))
