@@ -20,6 +20,9 @@ Bytes = UInt8[Array, "N C H W"]
 
 # log_weight_fn(key) = log p(x, z) - log q(z | x) at a fresh draw z ~ q(z | x), for one fixed x.
 LogWeightFn = Callable[[Key], Scalar]
+# path_weight_fn(key, slope=1.0) = the same, with a gradient that reaches the posterior's parameters through z
+# alone, and times `slope`.
+PathWeightFn = Callable[..., Scalar]
 # log_joint_fn(z) = log p(x, z), for one fixed x.
 LogJointFn = Callable[[Latent], Scalar]
 
@@ -30,6 +33,11 @@ class LogWeightTerms(NamedTuple):
     log_p_x_given_z: Scalar
     log_p_z: Scalar
     log_q_z: Scalar
+
+    @property
+    def log_weight(self) -> Scalar:
+        """Their sum."""
+        return self.log_p_x_given_z + self.log_p_z - self.log_q_z
 
 
 class Distribution(Protocol):

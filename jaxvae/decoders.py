@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvae._typing import Image, Key, Label, Latent
+from jaxvae.labels import expect_label
 from jaxvae.nn import MLP
 
 
@@ -28,11 +29,13 @@ class DenseDecoder(eqx.Module):
         key: for the initial weights.
 
     Raises:
-        ValueError: if a size is not positive.
+        ValueError: if a size is not positive; from the call, if there is a label and should be none, or the
+            other way round.
     """
 
     mlp: MLP
     image_shape: tuple[int, ...] = eqx.field(static=True)
+    label_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -48,13 +51,14 @@ class DenseDecoder(eqx.Module):
         dtype=jnp.float32,
         key: Key,
     ):
-        self.image_shape = tuple(image_shape)
+        self.image_shape, self.label_dim = tuple(image_shape), label_dim
         sizes = (latent_dim + label_dim, *widths, math.prod(image_shape))
         options = {"init": init, "skip": skip, "weight_norm": weight_norm, "dtype": dtype}
         self.mlp = MLP(sizes, activation, key=key, **options)
 
     def __call__(self, z: Latent, y: Label | None = None) -> Image:
         """Decodes one latent."""
+        expect_label(y, self.label_dim)
         features = z if y is None else jnp.concatenate([z, y])
         return self.mlp(features).reshape(self.image_shape)
 
@@ -65,10 +69,16 @@ class ConvDecoder(eqx.Module):
     Args:
         network: from a vector, the latent and the label after it, to maps `(H, W, C)`, such as
             `nn.ResNetUp` or `nn.GatedConvUp`.
+        label_dim: Y, the size of the labels; 0 for none.
+
+    Raises:
+        ValueError: from the call, if there is a label and should be none, or the other way round.
     """
 
     network: Callable[[Float[Array, " D+Y"]], Float[Array, "H W C"]]
+    label_dim: int = eqx.field(static=True, default=0)
 
     def __call__(self, z: Latent, y: Label | None = None) -> Image:
         """Decodes one latent."""
+        expect_label(y, self.label_dim)
         return jnp.moveaxis(self.network(z if y is None else jnp.concatenate([z, y])), -1, 0)

@@ -1,4 +1,4 @@
-"""x, y -> the location and scale of q(z | x, y), and what a flow may be conditioned on."""
+"""x, y -> location and scale of q(z | x, y), and a context for a flow; y -> location and scale of p(z | y)."""
 
 import dataclasses
 import math
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxvae._checks import expect_choice, expect_positive
 from jaxvae._typing import Context, Image, Key, Label, Latent
+from jaxvae.labels import expect_label
 from jaxvae.nn import MLP, GatedConvDown, Linear, ResNetDown
 
 # Beyond it a scale is 0 or infinite before long, and the log-weight not finite.
@@ -73,11 +74,13 @@ class DenseEncoder(eqx.Module):
         key: for the initial weights.
 
     Raises:
-        ValueError: if `scale` is unknown or a size is not positive.
+        ValueError: if `scale` is unknown or a size is not positive; from the call, if there is a label and
+            should be none, or the other way round.
     """
 
     mlp: MLP
     image_shape: tuple[int, ...] = eqx.field(static=True)
+    label_dim: int = eqx.field(static=True)
     head: _Head = eqx.field(static=True)
 
     def __init__(
@@ -97,7 +100,7 @@ class DenseEncoder(eqx.Module):
         dtype=jnp.float32,
         key: Key,
     ):
-        self.image_shape = tuple(image_shape)
+        self.image_shape, self.label_dim = tuple(image_shape), label_dim
         self.head = _Head(latent_dim, scale, scale_bias)
         sizes = (math.prod(image_shape) + label_dim, *widths, 2 * latent_dim + context_dim)
         options = {"init": init, "skip": skip, "weight_norm": weight_norm, "dtype": dtype}
@@ -106,6 +109,7 @@ class DenseEncoder(eqx.Module):
     def __call__(self, x: Image, y: Label | None = None) -> Encoding:
         """Encodes one image."""
         chex.assert_shape(x, self.image_shape)
+        expect_label(y, self.label_dim)
         features = x.ravel() if y is None else jnp.concatenate([x.ravel(), y])
         return self.head(self.mlp(features))
 
@@ -127,12 +131,14 @@ class ConvEncoder(eqx.Module):
         key: for the dense layer's initial weights.
 
     Raises:
-        ValueError: if `scale` is unknown or a size is not positive.
+        ValueError: if `scale` is unknown or a size is not positive; from the call, if there is a label and
+            should be none, or the other way round.
     """
 
     network: ResNetDown | GatedConvDown
     dense: Linear
     image_shape: tuple[int, ...] = eqx.field(static=True)
+    label_dim: int = eqx.field(static=True)
     head: _Head = eqx.field(static=True)
 
     def __init__(
@@ -149,7 +155,7 @@ class ConvEncoder(eqx.Module):
         dtype=jnp.float32,
         key: Key,
     ):
-        self.network, self.image_shape = network, tuple(image_shape)
+        self.network, self.image_shape, self.label_dim = network, tuple(image_shape), label_dim
         self.head = _Head(latent_dim, scale, scale_bias)
         sizes = network.feature_dim + label_dim, 2 * latent_dim + context_dim
         self.dense = Linear(*sizes, weight_norm=weight_norm, dtype=dtype, key=key)
@@ -157,5 +163,39 @@ class ConvEncoder(eqx.Module):
     def __call__(self, x: Image, y: Label | None = None) -> Encoding:
         """Encodes one image."""
         chex.assert_shape(x, self.image_shape)
+        expect_label(y, self.label_dim)
         features = self.network(jnp.moveaxis(x, 0, -1))
         return self.head(self.dense(features if y is None else jnp.concatenate([features, y])))
+
+
+class LabelEncoder(eqx.Module):
+    """From a label alone to a location and a scale.
+
+    Of one-hot labels, and without hidden layers, it is a table, as general as any network.
+
+    Args:
+        label_dim: Y, the size of the labels.
+        latent_dim: D.
+        widths: of the hidden layers, with ReLU.
+        scale: `softplus` or `exp`, from the last layer to the standard deviation; the argument of `exp` is
+            clipped to +-15.
+        key: for the initial weights.
+
+    Raises:
+        ValueError: if `scale` is unknown or a size is not positive; from the call, if there is no label.
+    """
+
+    mlp: MLP
+    label_dim: int = eqx.field(static=True)
+    head: _Head = eqx.field(static=True)
+
+    def __init__(
+        self, label_dim: int, latent_dim: int, widths: Sequence[int] = (), *, scale: str = "exp", key: Key
+    ):
+        self.label_dim, self.head = label_dim, _Head(latent_dim, scale, 0.0)
+        self.mlp = MLP((label_dim, *widths, 2 * latent_dim), key=key)
+
+    def __call__(self, y: Label | None = None) -> Encoding:
+        """Encodes one label."""
+        expect_label(y, self.label_dim)
+        return self.head(self.mlp(jnp.asarray(y)))

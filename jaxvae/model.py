@@ -8,7 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxvae._typing import Image, Key, Label, Latent, LogJointFn, LogWeightFn, LogWeightTerms, Scalar
+from jaxvae._typing import (
+    Image,
+    Key,
+    Label,
+    Latent,
+    LogJointFn,
+    LogWeightFn,
+    LogWeightTerms,
+    PathWeightFn,
+    Scalar,
+)
 from jaxvae.posteriors import noise_bijector
 from jaxvae.priors import StandardNormal
 
@@ -118,12 +128,57 @@ def make_log_weight(model: VAE, x: Image, y: Label | None = None) -> LogWeightFn
         `log_weight_fn(key)`, the log-weight (nats) of a fresh draw z ~ q(z | x, y).
     """
     terms_fn = make_log_weight_terms(model, x, y)
+    return lambda key: terms_fn(key).log_weight
 
-    def log_weight_fn(key: Key) -> Scalar:
-        terms = terms_fn(key)
-        return terms.log_p_x_given_z + terms.log_p_z - terms.log_q_z
 
-    return log_weight_fn
+def make_path_terms(model: VAE, x: Image, y: Label | None = None) -> Callable[..., LogWeightTerms]:
+    """The same terms, with a gradient that reaches the posterior's parameters through the draw alone.
+
+    Sticking the landing (Roeder et al. 2017, eq. 8, arXiv:1703.09194): the other part, the gradient of log q
+    at a fixed z, is 0 on average, and noise. It takes log q at a given z: with a flow, that is its inverse.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        x: image `(C, H, W)`.
+        y: label `(Y,)` or None.
+
+    Returns:
+        `path_terms_fn(key, slope=1.0)`, the values of `make_log_weight_terms`; `slope` multiplies the
+        gradient that passes through z, and changes no value.
+    """
+    posterior = model.posterior(x, y)
+    fixed = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, posterior)
+
+    def path_terms_fn(key: Key, slope: Scalar | float = 1.0) -> LogWeightTerms:
+        z = _with_slope(posterior.sample(seed=key), jnp.asarray(slope))
+        log_p_x_given_z, log_p_z = model.likelihood(z, y).log_prob(x), model.prior(y).log_prob(z)
+        return LogWeightTerms(*(jnp.asarray(term) for term in (log_p_x_given_z, log_p_z, fixed.log_prob(z))))
+
+    return path_terms_fn
+
+
+@jax.custom_vjp
+def _with_slope(z: Latent, slope: Scalar) -> Latent:
+    """The identity; its derivative is `slope`."""
+    return z
+
+
+_with_slope.defvjp(lambda z, slope: (z, slope), lambda slope, gradient: (slope * gradient, None))
+
+
+def make_path_weight(model: VAE, x: Image, y: Label | None = None) -> PathWeightFn:
+    """The log-weight of one image with the gradient of `make_path_terms`: for `elbo` and `dreg`.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        x: image `(C, H, W)`.
+        y: label `(Y,)` or None.
+
+    Returns:
+        `path_weight_fn(key, slope=1.0)`, the log-weight (nats) of a fresh draw z ~ q(z | x, y).
+    """
+    terms_fn = make_path_terms(model, x, y)
+    return lambda key, slope=1.0: terms_fn(key, slope).log_weight
 
 
 def log_weight(model: VAE, key: Key, x: Image, y: Label | None = None) -> Scalar:
@@ -139,6 +194,20 @@ def log_weight(model: VAE, key: Key, x: Image, y: Label | None = None) -> Scalar
         y: label `(Y,)` or None.
     """
     return make_log_weight(model, x, y)(key)
+
+
+def prior_divergence(model: VAE, x: Image, y: Label | None = None) -> Scalar:
+    """KL(q(z | x, y) || p(z | y)) in closed form, in nats.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        x: image `(C, H, W)`.
+        y: label `(Y,)` or None.
+
+    Raises:
+        NotImplementedError: if distrax has none for the two, such as for flows.
+    """
+    return jnp.asarray(model.posterior(x, y).kl_divergence(model.prior(y)))
 
 
 def posterior_divergence(model: VAE, key: Key, x: Image, other: Image, y: Label | None = None) -> Scalar:

@@ -1,10 +1,13 @@
 """p(z | y), the prior."""
 
+from collections.abc import Callable
+
 import distrax
 import equinox as eqx
 import jax.numpy as jnp
 
 from jaxvae._typing import Label
+from jaxvae.encoders import Encoding
 from jaxvae.flows import Flow, as_bijector
 
 
@@ -23,21 +26,38 @@ class StandardNormal(eqx.Module):
         return distrax.Independent(distrax.Normal(zeros, jnp.ones_like(zeros)), reinterpreted_batch_ndims=1)
 
 
+class GaussianPrior(eqx.Module):
+    """p(z | y) = N(z; loc, diag(scale^2)), with loc and scale learned for each label.
+
+    Sohn et al. 2015, section 4.1, "Learning structured output representation using deep conditional
+    generative models".
+
+    Args:
+        encoder: maps a label `(Y,)` to an `Encoding`, such as `encoders.LabelEncoder`.
+    """
+
+    encoder: Callable[[Label | None], Encoding]
+
+    def __call__(self, y: Label | None = None) -> distrax.Distribution:
+        """The distribution of one latent `(D,)` given a label."""
+        loc, scale, _ = self.encoder(y)
+        return distrax.Independent(distrax.Normal(loc, scale), reinterpreted_batch_ndims=1)
+
+
 class FlowPrior(eqx.Module):
-    """p(z) = N(f(z); 0, I) |det df/dz|, whatever the label: a flow that turns the latent into noise.
+    """p(z | y) = p_0(f(z) | y) |det df/dz|: a flow from the latent to what another prior scores.
 
     The autoregressive prior of Chen et al. 2017, section 3.2, arXiv:1611.02731. Scoring takes the flow's
     forward direction, one pass; drawing takes its inverse.
 
     Args:
-        latent_dim: D.
+        base: p_0, such as `StandardNormal`.
         flow: f, without a context.
     """
 
-    latent_dim: int = eqx.field(static=True)
+    base: Callable[[Label | None], distrax.Distribution]
     flow: Flow
 
     def __call__(self, y: Label | None = None) -> distrax.Distribution:
         """The distribution of one latent `(D,)`."""
-        noise = StandardNormal(self.latent_dim)(y)
-        return distrax.Transformed(noise, distrax.Inverse(as_bijector(self.flow)))
+        return distrax.Transformed(self.base(y), distrax.Inverse(as_bijector(self.flow)))

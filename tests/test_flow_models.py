@@ -70,7 +70,7 @@ def test_importance_sampling_from_a_flow_posterior_gives_the_exact_log_likelihoo
 @pytest.mark.parametrize(("make_flow", "size"), [(make_iaf, 0.25), (make_spline, 0.1)])
 def test_a_flow_prior_is_a_density_and_draws_from_it(key, make_flow, size):
     flow = perturb(make_flow(2, widths=(8, 8), key=key), key, size)
-    prior = FlowPrior(2, flow)()
+    prior = FlowPrior(StandardNormal(2), flow)()
     # The flow turns the latent into noise: scoring takes its forward direction.
     noise, log_det = flow.forward_and_log_det(jnp.array([0.7, -1.2]))
     exact = StandardNormal(2)().log_prob(noise) + log_det

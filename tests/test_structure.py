@@ -11,7 +11,7 @@ ROOT = pathlib.Path(jaxvae.__file__).parent
 LAYERS = {
     "_typing": 0, "_checks": 0, "_compilation": 0,
     "nn": 1, "likelihoods": 1, "flows": 1,
-    "encoders": 2, "decoders": 2, "pixelcnn": 2, "posteriors": 2, "priors": 2, "model": 2,
+    "labels": 2, "encoders": 2, "decoders": 2, "pixelcnn": 2, "posteriors": 2, "priors": 2, "model": 2,
     "objectives": 3, "estimators": 3,
     "data": 4, "train": 4, "evaluate": 4, "writers": 4, "plots": 4,
     "config": 5, "presets": 5, "build": 5, "interrupts": 5, "runs": 5, "cli": 5, "__main__": 5, "__init__": 6,

@@ -18,16 +18,18 @@ from jaxvae.estimators import (
     sigmoid_schedule,
 )
 from jaxvae.evaluate import EstimateFn, Evaluator, make_evaluator
+from jaxvae.labels import one_hot
 from jaxvae.model import VAE, log_joint, make_log_weight, noise_space, simulate
 
 SCHEDULES = {"sigmoid": sigmoid_schedule, "linear": linear_schedule}
 
 
-def build_evaluator(config: Config, *, training: bool = False) -> Evaluator:
-    """The evaluator of stored images by the estimator of `config.evaluate`.
+def build_evaluator(config: Config, *, num_classes: int = 0, training: bool = False) -> Evaluator:
+    """The evaluator of stored images, and of their classes `(N,)`, by the estimator of `config.evaluate`.
 
     Args:
         config: whose settings to use.
+        num_classes: Y, of the data set; 0 where the model is not conditional.
         training: whether the images are training images, which `dynamic` binarises afresh.
 
     Raises:
@@ -39,16 +41,17 @@ def build_evaluator(config: Config, *, training: bool = False) -> Evaluator:
 
     def estimate(model: VAE, key: Key, image, y) -> Estimate:
         prepare_key, draws_key = jax.random.split(key)
-        return score(model, draws_key, prepare(prepare_key, image), y)
+        return score(model, draws_key, prepare(prepare_key, image), one_hot(y, num_classes))
 
     return make_evaluator(estimate, batch_size=config.evaluate.batch_size or batch_size)
 
 
-def build_bounds(config: Config) -> Evaluator:
+def build_bounds(config: Config, *, num_classes: int = 0) -> Evaluator:
     """The evaluator of simulated images, from both sides; it takes their numbers in the place of images.
 
     Args:
         config: whose settings to use.
+        num_classes: Y, of the data set; 0 where the model is not conditional.
 
     Raises:
         ValueError: if the model does not have the start.
@@ -57,6 +60,7 @@ def build_bounds(config: Config) -> Evaluator:
 
     def estimate(model: VAE, key: Key, _, y) -> Estimate:
         simulate_key, chains_key = jax.random.split(key)
+        y = one_hot(y, num_classes)
         x, z = simulate(model, simulate_key, y)
         log_joint_fn, start, to_space = _annealing_space(config.evaluate.start, model, x, y)
         return bidirectional_gap(log_joint_fn, start, to_space(z), chains_key, **options)

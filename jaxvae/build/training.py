@@ -1,6 +1,5 @@
 """What a run needs besides its model: keys, data, the optimiser, the state and the step."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,17 @@ from jaxvae import data
 from jaxvae._typing import Key, Scalar
 from jaxvae.build.models import build_model
 from jaxvae.config import Config
-from jaxvae.model import VAE, log_weight, make_log_weight_terms, posterior_divergence
+from jaxvae.labels import one_hot
+from jaxvae.model import (
+    VAE,
+    log_weight,
+    make_log_weight_terms,
+    make_path_terms,
+    posterior_divergence,
+    prior_divergence,
+)
 from jaxvae.nn import initialize_from_data
-from jaxvae.objectives import elbo_terms, make_loss
+from jaxvae.objectives import dreg_terms, elbo_terms, iwae_terms, make_loss
 from jaxvae.train import TrainState, init_state, make_optimizer, make_train_step
 from jaxvae.train.optimizers import make_schedule
 from jaxvae.train.step import TrainStep
@@ -23,7 +30,7 @@ from jaxvae.train.step import TrainStep
 
 def make_key(config: Config, purpose: str) -> Key:
     """The root key of one purpose; no two purposes share a draw."""
-    purposes = ("model", "train", "monitor", "evaluate", "initialize", "simulate")
+    purposes = ("model", "train", "monitor", "evaluate", "initialize", "simulate", "labels")
     return jax.random.fold_in(jax.random.key(config.seed), purposes.index(purpose))
 
 
@@ -55,19 +62,31 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
     )
 
 
-def make_loss_terms(config: Config) -> Callable[[VAE, Key, Any, Any], dict[str, Scalar]]:
-    """The terms of one example's loss: with consistency regularisation, x comes with its augmentation."""
+def make_loss_terms(
+    config: Config, num_classes: int = 0
+) -> Callable[[VAE, Key, Any, Any], dict[str, Scalar]]:
+    """The terms of one example's loss; with consistency, x comes with its augmentation. y is its class."""
+    objective, num_samples = config.objective, config.objective.samples
+
+    def bound_terms(model: VAE, key: Key, x, y) -> dict[str, Scalar]:
+        if objective.name == "iwae":
+            return iwae_terms(make_log_weight_terms(model, x, y), key, num_samples)
+        if objective.name == "dreg":
+            return dreg_terms(make_path_terms(model, x, y), key, num_samples)
+        make_terms = make_path_terms if objective.name == "stl" else make_log_weight_terms
+        kl = prior_divergence(model, x, y) if objective.kl == "closed-form" else None
+        return elbo_terms(make_terms(model, x, y), key, num_samples, kl=kl)
 
     def loss_terms(model: VAE, key: Key, x, y) -> dict[str, Scalar]:
-        return elbo_terms(make_log_weight_terms(model, x, y), key)
-
-    def with_consistency(model: VAE, key: Key, pair, y) -> dict[str, Scalar]:
+        y = one_hot(y, num_classes)
+        if not objective.consistency:
+            return bound_terms(model, key, x, y)
         key, draw_key = jax.random.split(key)
-        terms = loss_terms(model, key, pair[0], y)
-        x, augmented = pair
-        return {**terms, "consistency": posterior_divergence(model, draw_key, x, augmented, y)}
+        x, augmented = x
+        divergence = posterior_divergence(model, draw_key, x, augmented, y)
+        return {**bound_terms(model, key, x, y), "consistency": divergence}
 
-    return with_consistency if config.objective.consistency else loss_terms
+    return loss_terms
 
 
 def build_prepare(config: Config) -> Callable[[Key, Any], Any]:
@@ -78,7 +97,12 @@ def build_prepare(config: Config) -> Callable[[Key, Any], Any]:
 
 
 def build_training(
-    config: Config, image_shape: tuple[int, ...], images: np.ndarray | None = None
+    config: Config,
+    image_shape: tuple[int, ...],
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    *,
+    num_classes: int = 0,
 ) -> tuple[TrainState, TrainStep]:
     """The state before the first step, and the step.
 
@@ -87,19 +111,34 @@ def build_training(
         image_shape: `(C, H, W)`.
         images: training images `(N, C, H, W)`, whose first batch initialises what is weight-normalised;
             None where the state is only what a checkpoint is read into.
+        labels: their classes `(N,)`; None where the model is not conditional.
+        num_classes: Y, of the data set; 0 likewise.
     """
     config.check()
     optimizer = build_optimizer(config)
     decay = config.optimizer.ema_decay
-    model = build_model(config, image_shape, make_key(config, "model"))
+    model = build_model(config, image_shape, make_key(config, "model"), num_classes)
     if images is not None:
-        prepare_key, draws_key = jax.random.split(make_key(config, "initialize"))
-        prepare = data.make_prepare(config.data.binarization, training=True)
-        x = prepare(prepare_key, jnp.asarray(images[: config.batch_size]))
-        model = initialize_from_data(model, log_weight, jax.random.split(draws_key, len(x)), x)
+        first = slice(config.batch_size)
+        y = None if labels is None else one_hot(jnp.asarray(labels[first]), num_classes)
+        model = _initialized(model, config, images[first], y)
     state = init_state(model, optimizer, make_key(config, "train"), ema=decay is not None)
-    combine = make_loss(**dataclasses.asdict(config.objective))
+    objective = config.objective
+    options = {
+        name: value for name, value in objective.options().items() if name not in ("num_samples", "kl")
+    }
     step = make_train_step(
-        make_loss_terms(config), optimizer, combine=combine, ema_decay=decay, num_parts=config.num_parts
+        make_loss_terms(config, num_classes),
+        optimizer,
+        combine=make_loss(objective.bound, **options),
+        ema_decay=decay,
+        num_parts=config.num_parts,
     )
     return state, step
+
+
+def _initialized(model: VAE, config: Config, images: np.ndarray, y: Any) -> VAE:
+    """The model with what is weight-normalised initialised from a batch."""
+    prepare_key, draws_key = jax.random.split(make_key(config, "initialize"))
+    x = data.make_prepare(config.data.binarization, training=True)(prepare_key, jnp.asarray(images))
+    return initialize_from_data(model, log_weight, jax.random.split(draws_key, len(x)), x, y)

@@ -11,13 +11,22 @@ import tyro
 
 from jaxvae._checks import expect_choice
 from jaxvae.build import build_dataset
-from jaxvae.runs import Run, bound_run, evaluate_run, load_run, summarize
+from jaxvae.runs import (
+    Run,
+    bound_run,
+    classify_run,
+    evaluate_run,
+    expect_conditional,
+    load_run,
+    summarize,
+)
 from jaxvae.writers import to_json
 
 _ANNEALING = ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start")
-_STORED = ("split", "data_dir")
+_STORED = ("split", "data_dir", "classify")
 # The options that an estimator does not take.
 _STRANGE = {"importance": _ANNEALING, "ais": ("num_samples",), "bdmc": ("num_samples", *_STORED)}
+_NOT_GIVEN = (None, False)
 
 # The share of unreliable images below which their mean is not warned of.
 _TOLERATED = 0.1
@@ -58,18 +67,24 @@ class Evaluate:
     """Directory of other IDX files to score."""
     seed: int | None = None
     """Of the draws; the run's own where none is given."""
+    classify: bool = False
+    """Of a conditional model, also say how often Bayes' rule with log p(x | y) finds the class."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
     def run(self) -> None:
         """Evaluates."""
         run = self._load()
+        if self.classify:
+            expect_conditional(run, "--classify")
         if self.estimator == "bdmc":
             run.config.check()
             summary = summarize(run, "simulated", bound_run(run))
         else:
-            split = self.split or "test"
-            summary = summarize(run, split, evaluate_run(run, build_dataset(run.config), split))
+            split, dataset = self.split or "test", build_dataset(run.config)
+            summary = summarize(run, split, evaluate_run(run, dataset, split))
+            if self.classify:
+                summary |= classify_run(run, dataset, split)
         print(to_json(summary) if self.json else describe_evaluation(summary))
         advise(summary, run, self.data_dir)
 
@@ -78,7 +93,7 @@ class Evaluate:
         run = load_run(self.directory)
         estimator = self.estimator or run.config.evaluate.estimator
         for name in _STRANGE[estimator]:
-            if getattr(self, name) is not None:
+            if getattr(self, name) not in _NOT_GIVEN:
                 takers = [taker for taker, strange in _STRANGE.items() if name not in strange]
                 flag = f"--{name.replace('_', '-')}"
                 expect_choice(f"the estimator that {flag} is for", estimator, takers)
@@ -114,6 +129,9 @@ def describe_evaluation(summary: dict) -> str:
         bounds = f"{summary['lower']:.3f} to {summary['upper']:.3f}"
         gap = f"{summary['gap']:.3f} +- {summary['gap_standard_error']:.3f} nats"
         lines.append(f"{split} bounds    {bounds}: a gap of {gap}")
+    if "accuracy" in summary:
+        accuracy, error = summary["accuracy"], summary["accuracy_standard_error"]
+        lines.append(f"{split} accuracy  {accuracy:.4f} +- {error:.4f}")
     return "\n".join(lines)
 
 

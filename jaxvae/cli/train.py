@@ -5,16 +5,20 @@ import pathlib
 from typing import Annotated
 
 import jax
+import numpy as np
 import tyro
 
-from jaxvae import presets
-from jaxvae._checks import InputError, expect_positive
+from jaxvae import plots, presets
+from jaxvae._checks import InputError, expect_choice, expect_positive
 from jaxvae.build import build_dataset
 from jaxvae.cli.evaluate import advise, describe_evaluation
+from jaxvae.cli.pictures import draw_of_labels
 from jaxvae.config import Config
 from jaxvae.data import Dataset
 from jaxvae.interrupts import OutOfTime, StopRequest, stop_on_signals
+from jaxvae.model import VAE
 from jaxvae.runs import Run, create_run, expect_resumable, load_run, new_directory, train_run
+from jaxvae.train.loop import Observer
 from jaxvae.writers import to_json
 
 _DEFAULT_PRESET = "mnist-mean-field"
@@ -35,6 +39,8 @@ class Train:
     """Replace the run in --run-dir."""
     max_minutes: float = float("inf")
     """Save and stop after this time, by the clock; --resume goes on."""
+    per_class: bool = False
+    """Of a conditional model: draw an image of each class after every epoch, plots/per-class-EPOCH.png."""
     json: bool = False
     """Print the results as one JSON object and nothing else."""
 
@@ -44,12 +50,18 @@ class Train:
         stop = StopRequest(60 * self.max_minutes)
         self.config.check()
         dataset = build_dataset(self.config)
+        if self.per_class:
+            expect_choice(
+                "the labels that --per-class is for", self.config.model.labels, ["one-hot", "embedded"]
+            )
         run = self._resumed() if self.resume else self._created(dataset)
         if not self.json:
             print(f"{run.preset} on {jax.devices()[0].device_kind} in {run.directory}", flush=True)
         try:
             with stop_on_signals(stop):
-                results = train_run(run, dataset, stop, quiet=self.json)
+                results = train_run(
+                    run, dataset, stop, observer=self._observer(run, dataset), quiet=self.json
+                )
         except OutOfTime as over:
             unfinished = {"finished": False, "step": over.step, "run_dir": str(run.directory)}
             print(to_json(unfinished) if self.json else over.hint)
@@ -80,6 +92,19 @@ class Train:
         run = load_run(self.run_dir)
         expect_resumable(run, self.preset, self._config())
         return dataclasses.replace(run, config=self._config())
+
+    def _observer(self, run: Run, dataset: Dataset) -> Observer | None:
+        """Draws the classes after every epoch, where asked to."""
+        if not self.per_class:
+            return None
+        steps_per_epoch = len(dataset.train.images) // run.config.batch_size
+
+        def look(step: int, model: VAE) -> None:
+            images = draw_of_labels(model, np.arange(run.num_classes), run.num_classes, run.config.seed)
+            path = run.directory / "plots" / f"per-class-{step // steps_per_epoch:04d}.png"
+            plots.save_images(path, images, num_columns=run.num_classes)
+
+        return Observer(steps_per_epoch, look)
 
     def _config(self) -> Config:
         """With the data's directory as it is found from anywhere."""

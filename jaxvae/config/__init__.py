@@ -11,11 +11,11 @@ from jaxvae.config.networks import DecoderConfig as DecoderConfig
 from jaxvae.config.networks import EncoderConfig as EncoderConfig
 from jaxvae.config.networks import NetworkConfig as NetworkConfig
 from jaxvae.config.networks import PixelCNNConfig as PixelCNNConfig
+from jaxvae.config.objectives import ObjectiveConfig as ObjectiveConfig
 from jaxvae.config.options import Options as Options
 from jaxvae.config.run import Config as Config
 from jaxvae.config.run import DataConfig as DataConfig
 from jaxvae.config.run import EvaluateConfig as EvaluateConfig
 from jaxvae.config.run import ModelConfig as ModelConfig
-from jaxvae.config.run import ObjectiveConfig as ObjectiveConfig
 from jaxvae.config.run import OptimizerConfig as OptimizerConfig
 from jaxvae.config.run import follow_choices as follow_choices

@@ -10,6 +10,7 @@ import tyro
 from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expected
 from jaxvae.config.flows import PosteriorConfig, PriorConfig
 from jaxvae.config.networks import DecoderConfig, EncoderConfig, PixelCNNConfig
+from jaxvae.config.objectives import ObjectiveConfig
 
 Likelihood = Literal["bernoulli", "grey-bernoulli"]
 
@@ -22,6 +23,23 @@ class ModelConfig:
     """D, the size of the latent."""
     likelihood: Likelihood = "bernoulli"
     """p(x | z); grey-bernoulli takes grey pixels as probabilities, and its log p(x) is no density."""
+    labels: Literal["none", "one-hot", "embedded"] = "none"
+    """What the model is told of an image's class, which makes it conditional; embedded: a learned vector."""
+    label_dim: int | None = None
+    """For embedded: size of that vector; 32 where none is given."""
+    learned_prior: bool = False
+    """For a conditional model: p(z | y) is a Gaussian learned for each class, not the same for all."""
+
+    def check(self) -> None:
+        """Raises `ValueError` on a bad number, or an option that the labels do not have."""
+        expect_positive("--model.latent-dim", self.latent_dim)
+        expect_choice("--model.labels", self.labels, ["none", "one-hot", "embedded"])
+        if self.label_dim is not None:
+            expect_choice("the labels that --model.label-dim is for", self.labels, ["embedded"])
+            expect_positive("--model.label-dim", self.label_dim)
+        if self.learned_prior:
+            wanted = ["one-hot", "embedded"]
+            expect_choice("the labels that --model.learned-prior is for", self.labels, wanted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,24 +52,6 @@ class DataConfig:
     """How grey pixels become what the model sees."""
     num_validation: int = 10_000
     """Training images held out to choose the best checkpoint; 0 trains on all."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ObjectiveConfig:
-    """What is maximised: the ELBO, and what helps it to start."""
-
-    kl_warmup_steps: int = 0
-    """Steps over which the weight of the KL term rises from 0 to 1."""
-    free_bits: float = 0.0
-    """Nats of the batch's mean KL that cost nothing."""
-    consistency: float = 0.0
-    """Weight of the KL between the posteriors of an image and of its random affine augmentation."""
-
-    def check(self) -> None:
-        """Raises `ValueError` on a number below 0."""
-        for field in dataclasses.fields(self):
-            flag = f"--objective.{field.name.replace('_', '-')}"
-            expect_in_range(flag, getattr(self, field.name), 0, float("inf"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,13 +160,13 @@ class Config:
             "--num-parts": self.num_parts,
             "--log-every": self.log_every,
             "--block-size": self.block_size,
-            "--model.latent-dim": self.model.latent_dim,
         }
         for name, value in counts.items():
             expect_positive(name, value)
-        for name in ("encoder", "decoder", "pixelcnn", "posterior", "prior"):
+        for name in _PARTS:
             getattr(self, name).check(name)
-        self.objective.check()
+        self.model.check()
+        self._check_gradient()
         expect_choice("likelihood", self.model.likelihood, typing.get_args(Likelihood))
         if self.batch_size % self.num_parts:
             raise expected("--num-parts", f"to divide the batch size {self.batch_size}", self.num_parts)
@@ -179,10 +179,29 @@ class Config:
                 "--data.binarization none",
             )
 
+    def _check_gradient(self) -> None:
+        """Raises `ValueError` where the posterior or the prior cannot give what the objective needs."""
+        objective, flows = self.objective, (self.posterior.flow, self.prior.flow)
+        if objective.name in ("stl", "dreg") and self.posterior.flow != "none":
+            raise expected(
+                f"--posterior.flow none for the objective {objective.name}",
+                "(its gradient needs q(z | x) at a given z, for which a flow would have to be inverted)",
+                self.posterior.flow,
+            )
+        if objective.kl == "closed-form" and flows != ("none", "none"):
+            raise expected(
+                "a Gaussian posterior and prior for --objective.kl closed-form",
+                "(--posterior.flow none --prior.flow none)",
+                ", ".join(flow for flow in flows if flow != "none"),
+            )
+
+
+# Each with a choice and options.
+_PARTS = ("encoder", "decoder", "pixelcnn", "posterior", "prior", "objective")
+
 
 def follow_choices(config: Config, wanted: Config) -> Config:
     """`config` with the parts that `wanted` chooses, without the options of those that they replace."""
-    parts = ("encoder", "decoder", "pixelcnn", "posterior", "prior")
     return dataclasses.replace(
-        config, **{name: getattr(config, name).follow(getattr(wanted, name)) for name in parts}
+        config, **{name: getattr(config, name).follow(getattr(wanted, name)) for name in _PARTS}
     )

@@ -37,6 +37,11 @@ class Dataset(NamedTuple):
         """`(C, H, W)`."""
         return self.train.images.shape[1:]
 
+    @property
+    def label_counts(self) -> tuple[int, ...]:
+        """How many training images each class has, `(Y,)`; the classes are 0 to the largest label."""
+        return tuple(np.bincount(self.train.labels).tolist())
+
     def split(self, name: str) -> Split:
         """The split called `train`, `validation` or `test`.
 

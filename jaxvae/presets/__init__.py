@@ -14,6 +14,8 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "mnist-dense-best": dense.mnist_dense_best,
     "mnist-tutorial": dense.mnist_tutorial,
     "mnist-2d": dense.mnist_2d,
+    "mnist-cvae": dense.mnist_cvae,
+    "mnist-iwae": dense.mnist_iwae,
     "mnist-resnet-iaf": deep.mnist_resnet_iaf,
     "mnist-resnet-iaf-fast": deep.mnist_resnet_iaf_fast,
     "mnist-gated-conv-iaf": deep.mnist_gated_conv_iaf,

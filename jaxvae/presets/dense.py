@@ -11,6 +11,7 @@ from jaxvae.config import (
     EvaluateConfig,
     FlowName,
     ModelConfig,
+    ObjectiveConfig,
     OptimizerConfig,
     PosteriorConfig,
     PriorConfig,
@@ -66,6 +67,26 @@ def mnist_2d() -> Config:
         decoder=DecoderConfig(widths=widths),
         data=DataConfig(binarization="none", num_validation=0),
         evaluate=EvaluateConfig(every=1_000),
+    )
+
+
+def mnist_cvae() -> Config:
+    """Static MNIST, the sizes of mnist-mean-field, with labels everywhere and a learned p(z | y)."""
+    model = ModelConfig(labels="one-hot", learned_prior=True)
+    return dataclasses.replace(mnist_mean_field(), model=model)
+
+
+def mnist_iwae() -> Config:
+    """Static MNIST, 784-200-200, tanh, 50 latents: the IWAE bound of 50 samples, in 1,000 epochs."""
+    return Config(
+        steps=500_000,
+        batch_size=100,
+        log_every=500,
+        model=ModelConfig(latent_dim=50),
+        encoder=EncoderConfig(widths=(200, 200), activation="tanh", scale="exp"),
+        decoder=DecoderConfig(widths=(200, 200), activation="tanh"),
+        objective=ObjectiveConfig(name="iwae", num_samples=50),
+        evaluate=EvaluateConfig(num_samples=5000),
     )
 
 

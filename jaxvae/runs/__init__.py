@@ -7,6 +7,8 @@ from jaxvae.runs.directory import load_run as load_run
 from jaxvae.runs.directory import new_directory as new_directory
 from jaxvae.runs.directory import new_tally as new_tally
 from jaxvae.runs.evaluation import bound_run as bound_run
+from jaxvae.runs.evaluation import classify_run as classify_run
 from jaxvae.runs.evaluation import evaluate_run as evaluate_run
+from jaxvae.runs.evaluation import expect_conditional as expect_conditional
 from jaxvae.runs.evaluation import summarize as summarize
 from jaxvae.runs.training import train_run as train_run

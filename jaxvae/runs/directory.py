@@ -7,11 +7,17 @@ import pathlib
 import shutil
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from jaxvae import writers
 from jaxvae._checks import expect_choice, expect_in_range, expected
+from jaxvae._typing import Key
 from jaxvae.build import build_evaluator, build_model, build_optimizer, build_training, make_key
 from jaxvae.config import Config, from_dict, to_dict, to_flags
 from jaxvae.data import Dataset
+from jaxvae.labels import expect_classes
 from jaxvae.model import VAE
 from jaxvae.train import Checkpoints, TrainState
 from jaxvae.train.loop import Tally
@@ -27,6 +33,7 @@ class Run:
         config: all of its settings.
         image_shape: `(C, H, W)` that the model takes.
         num_training_images: that it is trained on; None of a run too old to say.
+        label_counts: how many of them each class has, `(Y,)`, of a conditional model; None of others.
     """
 
     directory: pathlib.Path
@@ -34,6 +41,31 @@ class Run:
     config: Config
     image_shape: tuple[int, ...]
     num_training_images: int | None
+    label_counts: tuple[int, ...] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Y, of a conditional model; 0 of others."""
+        return len(self.label_counts or ())
+
+    def labels(self, dataset: Dataset, split: str) -> np.ndarray | None:
+        """The classes `(N,)` of a split as the model takes them: None where it is not conditional.
+
+        Raises:
+            ValueError: if one is not among the model's.
+        """
+        if not self.num_classes:
+            return None
+        labels = dataset.split(split).labels
+        expect_classes(f"the {split} labels", labels, self.num_classes)
+        return labels
+
+    def draw_labels(self, key: Key, num_labels: int) -> np.ndarray | None:
+        """So many classes `(N,)`, as often as training images have them; None of an unconditional model."""
+        if not self.num_classes:
+            return None
+        log_frequencies = jnp.log(jnp.asarray(self.label_counts, jnp.float32))
+        return np.asarray(jax.random.categorical(key, log_frequencies, shape=(num_labels,)))
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -46,7 +78,7 @@ class Run:
         Raises:
             ValueError: if there is no readable checkpoint, or it is of another model.
         """
-        state, _ = build_training(self.config, self.image_shape)
+        state, _ = build_training(self.config, self.image_shape, num_classes=self.num_classes)
         return self.checkpoints.restore((state, new_tally(self.config)), best=best)
 
     def load_model(self) -> VAE:
@@ -60,6 +92,7 @@ class Run:
             "preset": self.preset,
             "image_shape": list(self.image_shape),
             "num_training_images": self.num_training_images,
+            "label_counts": self.label_counts,
             "config": to_dict(self.config),
         }
         write_json(self.directory / "config.json", content)
@@ -77,16 +110,22 @@ def load_run(directory: str | os.PathLike) -> Run:
         raise expected("a run directory", "to hold config.json", f"{directory}")
     try:
         content = json.loads(path.read_text())
-        shape, num_training_images = tuple(content["image_shape"]), content.get("num_training_images")
-        return Run(directory, content["preset"], from_dict(content["config"]), shape, num_training_images)
+        return Run(
+            directory,
+            content["preset"],
+            from_dict(content["config"]),
+            tuple(content["image_shape"]),
+            content.get("num_training_images"),
+            tuple(content.get("label_counts") or ()) or None,
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise expected(f"{path}", "to be the config of a run", f"{error!r}") from error
 
 
 def new_tally(config: Config) -> Tally:
     """The tally before the first step, with a sum for each term of the loss."""
-    names = ("elbo", "kl", "consistency") if config.objective.consistency else ("elbo", "kl")
-    return Tally(sums=dict.fromkeys(names, 0.0))
+    names = {config.objective.bound: 0.0, "elbo": 0.0, "kl": 0.0}
+    return Tally(sums={**names, "consistency": 0.0} if config.objective.consistency else names)
 
 
 def new_directory(preset: str) -> pathlib.Path:
@@ -108,7 +147,11 @@ def create_run(
             the evaluator cannot be built.
     """
     build_optimizer(config)
-    build_model(config, dataset.image_shape, make_key(config, "model"))
+    conditional = config.model.labels != "none"
+    label_counts = dataset.label_counts if conditional else None
+    run = Run(directory, preset, config, dataset.image_shape, len(dataset.train.images), label_counts)
+    build_model(config, run.image_shape, make_key(config, "model"), run.num_classes)
+    run.labels(dataset, "test")
     expect_in_range("--batch-size", config.batch_size, 1, len(dataset.train.images) + 1)
     expect_evaluable(config, dataset)
     if directory.exists() and not overwrite:
@@ -118,7 +161,6 @@ def create_run(
     if directory.exists() and any(directory.iterdir()):
         load_run(directory)  # only a run is ever deleted
         shutil.rmtree(directory)
-    run = Run(directory, preset, config, dataset.image_shape, len(dataset.train.images))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         run.save()

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxvae import writers
-from jaxvae._checks import expect_in_range, expect_shape
+from jaxvae._checks import expect_in_range, expect_shape, expected
 from jaxvae.build import build_bounds, build_evaluator, make_key
 from jaxvae.config import to_dict
 from jaxvae.data import Dataset
@@ -45,17 +45,16 @@ def evaluate_run(
     """
     expect_shape("the images", dataset.image_shape, run.image_shape)
     config = run.config
-    evaluator = build_evaluator(config, training=split == "train")
-    images, key = dataset.split(split).images, make_key(config, "evaluate")
-    if config.evaluate.num_images is not None:
-        expect_in_range("--num-images", config.evaluate.num_images, 1, len(images) + 1)
-        images = images[: config.evaluate.num_images]
+    evaluator = build_evaluator(config, num_classes=run.num_classes, training=split == "train")
+    images, labels = _scored(run, dataset, split)
+    key = make_key(config, "evaluate")
     state, _ = run.load_state(best=True)
     with ProgressBar(len(images), "image") as bar:
         if stop is None:
-            return evaluator(state.eval_model, key, images, on_batch=lambda done: _show(bar, done))
+            return evaluator(state.eval_model, key, images, labels, on_batch=lambda done: _show(bar, done))
         settings = writers.to_json({**to_dict(config), "step": int(state.step)})
-        made_from = hashlib.sha256(settings.encode() + images.tobytes()).hexdigest()
+        content = settings.encode() + images.tobytes() + (b"" if labels is None else labels.tobytes())
+        made_from = hashlib.sha256(content).hexdigest()
         path = run.directory / _UNFINISHED
 
         def keep(done: Evaluation) -> None:
@@ -64,7 +63,57 @@ def evaluate_run(
             raise_if_stopped(stop, run, config.steps)
 
         begun = load_evaluation(path, made_from)
-        return evaluator(state.eval_model, key, images, begun=begun, on_batch=keep)
+        return evaluator(state.eval_model, key, images, labels, begun=begun, on_batch=keep)
+
+
+def _scored(run: Run, dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """As many of a split's images as the settings say, and their labels where the model takes them."""
+    images, labels = dataset.split(split).images, run.labels(dataset, split)
+    num_images = run.config.evaluate.num_images
+    if num_images is not None:
+        expect_in_range("--num-images", num_images, 1, len(images) + 1)
+    return images[:num_images], None if labels is None else labels[:num_images]
+
+
+def classify_run(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
+    """How often the class of the highest log p(x | y) + log p(y), Bayes' rule, is the image's own.
+
+    log p(x | y) of every class is by the estimator of the settings, with the same draws for each; p(y) is the
+    classes' share of the training images.
+
+    Args:
+        run: a run of a conditional model with a checkpoint.
+        dataset: whose split to classify.
+        split: `train`, `validation` or `test`.
+
+    Returns:
+        `accuracy`, in [0, 1], and `accuracy_standard_error` over images like these.
+
+    Raises:
+        ValueError: if the model is not conditional, or as `evaluate_run` does.
+    """
+    expect_conditional(run, "--classify")
+    expect_shape("the images", dataset.image_shape, run.image_shape)
+    evaluator = build_evaluator(run.config, num_classes=run.num_classes, training=split == "train")
+    images, labels = _scored(run, dataset, split)
+    key, model = make_key(run.config, "evaluate"), run.load_model()
+    log_joint = np.empty((run.num_classes, len(images)))
+    with ProgressBar(log_joint.size, "score") as bar:
+        for y, count in enumerate(run.label_counts or ()):
+            bar.advance(y * len(images))
+            evaluation = evaluator(model, key, images, np.full_like(labels, y))
+            evaluation.expect_numbers()
+            log_joint[y] = evaluation.log_p + (np.log(count) if count else -np.inf)
+    correct = np.argmax(log_joint, axis=0) == labels
+    accuracy = float(np.mean(correct))
+    error = (accuracy * (1 - accuracy) / len(correct)) ** 0.5
+    return {"accuracy": accuracy, "accuracy_standard_error": error}
+
+
+def expect_conditional(run: Run, flag: str) -> None:
+    """Raises `ValueError` unless the run's model takes labels, which `flag` is for."""
+    if not run.num_classes:
+        raise expected(f"a conditional model for {flag}", "(--model.labels one-hot)", f"{run.directory}")
 
 
 def bound_run(run: Run) -> Evaluation:
@@ -72,16 +121,17 @@ def bound_run(run: Run) -> Evaluation:
 
     Args:
         run: a run with a checkpoint; `config.evaluate` says how many images (100 where it does not), and
-            how to anneal.
+            how to anneal. A conditional model's images are of labels at the training images' frequencies.
 
     Raises:
         ValueError: if the model does not have the start, or a log density is NaN.
     """
-    evaluator, key = build_bounds(run.config), make_key(run.config, "simulate")
+    evaluator, key = build_bounds(run.config, num_classes=run.num_classes), make_key(run.config, "simulate")
     numbers = np.arange(run.config.evaluate.num_images or _NUM_SIMULATED)
+    labels = run.draw_labels(make_key(run.config, "labels"), len(numbers))
     model = run.load_model()
     with ProgressBar(len(numbers), "image") as bar:
-        return evaluator(model, key, numbers, on_batch=lambda done: _show(bar, done))
+        return evaluator(model, key, numbers, labels, on_batch=lambda done: _show(bar, done))
 
 
 def _show(bar: ProgressBar, done: Evaluation) -> None:

@@ -7,26 +7,33 @@ from typing import Any
 from jaxvae import writers
 from jaxvae._checks import expect_shape, expected
 from jaxvae.build import build_evaluator, build_prepare, build_training, make_key
-from jaxvae.config import Config
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
 from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
 from jaxvae.runs.evaluation import evaluate_run, forget_unfinished, raise_if_stopped, summarize
 from jaxvae.train import TrainState
-from jaxvae.train.loop import Monitor, Plan, Tally, train
+from jaxvae.train.loop import Monitor, Observer, Plan, Tally, train
 from jaxvae.train.step import TrainStep
 
 _COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
 
 
-def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = False) -> dict[str, Any]:
+def train_run(
+    run: Run,
+    dataset: Dataset,
+    stop: StopRequest,
+    *,
+    observer: Observer | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
     """Trains a run to its end, from its latest checkpoint where it has one, and evaluates it.
 
     Args:
         run: from `create_run` or `load_run`.
         dataset: what to train on.
         stop: when requested, the run saves and raises.
+        observer: looks at the model as it trains.
         quiet: print no lines on standard output.
 
     Returns:
@@ -40,12 +47,13 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
     config = run.config
     state, step, tally = _start(run, dataset)
     start = int(state.step)
-    monitor = _make_monitor(config, dataset)
+    monitor = _make_monitor(run, dataset)
     with contextlib.closing(_make_writer(run, start, monitor.name, quiet=quiet)) as writer:
         state, tally = train(
             state,
             step,
             dataset.train.images,
+            run.labels(dataset, "train"),
             plan=Plan(
                 num_steps=config.steps,
                 batch_size=config.batch_size,
@@ -55,6 +63,7 @@ def train_run(run: Run, dataset: Dataset, stop: StopRequest, *, quiet: bool = Fa
             ),
             prepare=build_prepare(config),
             monitor=monitor,
+            observer=observer,
             writer=writer,
             checkpoints=run.checkpoints,
             tally=tally,
@@ -74,7 +83,8 @@ def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
     """Where the run stands; its config is written once that is known to fit."""
     expect_shape("the images", dataset.image_shape, run.image_shape)
     expect_evaluable(run.config, dataset)
-    state, step = build_training(run.config, run.image_shape, dataset.train.images)
+    images, labels = dataset.train.images, run.labels(dataset, "train")
+    state, step = build_training(run.config, run.image_shape, images, labels, num_classes=run.num_classes)
     tally = new_tally(run.config)
     if run.checkpoints.latest() is not None:
         state, tally = run.load_state()
@@ -101,14 +111,19 @@ def _results(run: Run, tally: Tally, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _make_monitor(config: Config, dataset: Dataset) -> Monitor:
+def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
     """Watches the validation images, or the test images (which then choose nothing)."""
+    config = run.config
     name = "test" if dataset.validation is None else "validation"
     options = {"estimator": "importance", "num_samples": config.evaluate.monitor_samples}
     evaluate = dataclasses.replace(config.evaluate, **options)
-    evaluator = build_evaluator(dataclasses.replace(config, evaluate=evaluate))
-    images, key = dataset.split(name).images, make_key(config, "monitor")
-    return Monitor(name, lambda model: evaluator(model, key, images), selects=name == "validation")
+    config = dataclasses.replace(config, evaluate=evaluate)
+    evaluator = build_evaluator(config, num_classes=run.num_classes)
+    images, labels, key = dataset.split(name).images, run.labels(dataset, name), make_key(config, "monitor")
+    # What is maximised chooses.
+    bound = "log_p_x" if config.objective.bound == "iwae" else "elbo"
+    selects = bound if name == "validation" else None
+    return Monitor(name, lambda model: evaluator(model, key, images, labels), selects)
 
 
 def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:

@@ -62,6 +62,10 @@ class Plan:
         stops = (step - step % every + every for every in (self.log_every, self.evaluate_every))
         return min(*stops, self.num_steps)
 
+    def stops_at(self, step: int) -> bool:
+        """Whether something is logged, evaluated or ended at this step."""
+        return self.evaluates_at(step) or step % self.log_every == 0
+
     def evaluates_at(self, step: int) -> bool:
         """Whether there is an evaluation and a checkpoint at this step."""
         return step % self.evaluate_every == 0 or step == self.num_steps
@@ -74,7 +78,7 @@ class Tally(eqx.Module):
         train_seconds: in the train steps, without compilation.
         evaluate_seconds: in evaluations, without compilation.
         compile_seconds: in compilation.
-        best_elbo: the highest ELBO of the split that selects, or -inf.
+        best: the highest bound of the split that selects, or -inf.
         sums: of the terms of the loss since the last record, by name; a loss without terms is the negative
             `elbo`.
         num_summed: of how many steps.
@@ -83,7 +87,7 @@ class Tally(eqx.Module):
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     compile_seconds: float = 0.0
-    best_elbo: float = -np.inf
+    best: float = -np.inf
     sums: dict[str, float] = dataclasses.field(default_factory=lambda: {"elbo": 0.0})
     num_summed: int = 0
 
@@ -104,12 +108,29 @@ class Monitor:
     Args:
         name: prefix of its numbers in the records, such as `validation`.
         evaluate: `(model) -> Evaluation`.
-        selects: whether its ELBO chooses the best checkpoint; False for test images.
+        selects: the number of its summary whose highest value chooses the best checkpoint, such as `elbo`;
+            None for test images.
     """
 
     name: str
     evaluate: Callable[[Any], Evaluation]
-    selects: bool
+    selects: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Observer:
+    """Someone who looks at the model now and then.
+
+    Args:
+        every: steps between looks.
+        look: `(step, model)`, called at each multiple of `every`.
+    """
+
+    every: int
+    look: Callable[[int, Any], None]
+
+    def __post_init__(self):
+        expect_positive("every", self.every)
 
 
 def train(
@@ -121,6 +142,7 @@ def train(
     plan: Plan,
     prepare: Callable = lambda key, images: images,
     monitor: Monitor | None = None,
+    observer: Observer | None = None,
     writer: Writer | None = None,
     checkpoints: Checkpoints | None = None,
     tally: Tally | None = None,
@@ -137,6 +159,8 @@ def train(
         plan: how long, and how often to look.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
+        observer: looks at the model, with the averaged parameters where they are kept; training is stopped
+            meanwhile, and not changed.
         writer: takes the records `step`, `epoch`, `train_elbo` and the other terms likewise,
             `examples_per_second` and the monitor's
             `<name>_elbo` and `<name>_log_p_x`.
@@ -154,8 +178,9 @@ def train(
     expect_in_range("batch_size", plan.batch_size, 1, len(images) + 1)
     runner = _Runner(step, prepare, plan, images, labels, writer)
     tally, now = tally or Tally(), int(state.step)
+    every = plan.num_steps if observer is None else observer.every
     while now < plan.num_steps:
-        stop = plan.next_stop(now)
+        stop = min(plan.next_stop(now), now - now % every + every)
         part = runner.run(state, stop, stop_requested)
         state, now = part.state, int(part.state.step)
         _expect_finite(state, part.losses, checkpoints)
@@ -163,7 +188,9 @@ def train(
             train_seconds=part.seconds,
             compile_seconds=part.compile_seconds,
         ).plus_terms(part.sums, part.num_steps)
-        if now == stop:
+        if observer is not None and now % observer.every == 0:
+            observer.look(now, state.eval_model)
+        if plan.stops_at(now):
             tally = _record(now, part, state, tally, plan, monitor, writer, checkpoints, len(images))
         interrupted = now < plan.num_steps and stop_requested()
         if interrupted or plan.evaluates_at(now):
@@ -243,11 +270,10 @@ def _record(now, part, state, tally, plan, monitor, writer, checkpoints, num_ima
     if monitor is not None and plan.evaluates_at(now):
         evaluation = monitor.evaluate(state.eval_model)
         summary = evaluation.summary()
-        elbo = float(summary["elbo"])
-        record |= {f"{monitor.name}_elbo": elbo, f"{monitor.name}_log_p_x": float(summary["log_p_x"])}
+        record |= {f"{monitor.name}_{name}": float(summary[name]) for name in ("elbo", "log_p_x")}
         tally = tally.plus(evaluate_seconds=evaluation.seconds, compile_seconds=evaluation.compile_seconds)
-        if monitor.selects and elbo > tally.best_elbo:
-            tally = dataclasses.replace(tally, best_elbo=elbo)
+        if monitor.selects is not None and (bound := float(summary[monitor.selects])) > tally.best:
+            tally = dataclasses.replace(tally, best=bound)
             _save(checkpoints, state, tally, best=True)
     if writer is not None:
         writer.write(record)
