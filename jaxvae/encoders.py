@@ -1,4 +1,4 @@
-"""x, y -> location and scale of q(z | x, y), and a context for a flow; y -> location and scale of p(z | y)."""
+"""x, y -> location and scale of q(z | x, y), context for a flow; y -> location and scale of p(z | y)."""
 
 import dataclasses
 import math
