@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jaxvae._checks import expect_positive, expected
 from jaxvae._compilation import AheadOfTime
@@ -158,16 +159,43 @@ def _standard_error(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
 
 
+def over_images(fn: Callable[[Any, Key, Any, Any], Any]) -> Callable[..., Any]:
+    """A function `(model, key, image, y)` of one image as one of a batch; image i uses `fold_in(key, i)`.
+
+    Returns:
+        `of_batch(model, key, index, images, labels)`, for what `padded_batch` returns.
+    """
+
+    def of_batch(model, key: Key, index, images, labels):
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+        return eqx.filter_vmap(fn, in_axes=(None, 0, 0, 0))(model, keys, images, labels)
+
+    return of_batch
+
+
+def padded_batch(first: int, batch_size: int, images, labels) -> tuple[Array, Array, Array | None]:
+    """The numbers, images and labels of a batch; those past the end repeat the last image.
+
+    Every batch of a split so has one shape.
+
+    Args:
+        first: number of the batch's first image.
+        batch_size: images in a batch, or all where there are fewer.
+        images: all, with a leading axis.
+        labels: of all, or None.
+    """
+    index = np.arange(first, first + min(batch_size, len(images)))
+    rows = np.minimum(index, len(images) - 1)
+    y = None if labels is None else jnp.asarray(labels[rows])
+    return jnp.asarray(index), jnp.asarray(images[rows]), y
+
+
 class Evaluator:
     """See `make_evaluator`."""
 
     def __init__(self, estimate_fn: EstimateFn, batch_size: int):
-        def estimate_batch(model, key, index, images, labels):
-            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-            return eqx.filter_vmap(estimate_fn, in_axes=(None, 0, 0, 0))(model, keys, images, labels)
-
         self._batch_size = batch_size
-        self._compiled = AheadOfTime(estimate_batch)
+        self._compiled = AheadOfTime(over_images(estimate_fn))
 
     def __call__(
         self,
@@ -202,11 +230,7 @@ class Evaluator:
 
     def _evaluate_batch(self, model, key: Key, first: int, images, labels) -> Evaluation:
         start, compiled_before = time.perf_counter(), self._compiled.compile_seconds
-        # Rows past the end repeat the last image, so that every batch has one shape.
-        index = np.arange(first, first + min(self._batch_size, len(images)))
-        rows = np.minimum(index, len(images) - 1)
-        y = None if labels is None else jnp.asarray(labels[rows])
-        estimate = self._compiled(model, key, jnp.asarray(index), jnp.asarray(images[rows]), y)
+        estimate = self._compiled(model, key, *padded_batch(first, self._batch_size, images, labels))
         compile_seconds = self._compiled.compile_seconds - compiled_before
         return Evaluation(
             **{name: np.asarray(getattr(estimate, name))[: len(images) - first] for name in _PER_IMAGE},
