@@ -2,6 +2,7 @@
 
 from jaxvae.build.evaluators import build_bounds as build_bounds
 from jaxvae.build.evaluators import build_evaluator as build_evaluator
+from jaxvae.build.evaluators import build_latent_evaluator as build_latent_evaluator
 from jaxvae.build.models import build_model as build_model
 from jaxvae.build.training import build_dataset as build_dataset
 from jaxvae.build.training import build_optimizer as build_optimizer

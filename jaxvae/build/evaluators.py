@@ -1,7 +1,8 @@
 """Evaluators by the names of their estimators."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -19,9 +20,15 @@ from jaxvae.estimators import (
 )
 from jaxvae.evaluate import EstimateFn, Evaluator, make_evaluator
 from jaxvae.labels import one_hot
+from jaxvae.latents import LatentEvaluator, latent_statistics, make_latent_evaluator
 from jaxvae.model import VAE, log_joint, make_log_weight, noise_space, simulate
 
 SCHEDULES = {"sigmoid": sigmoid_schedule, "linear": linear_schedule}
+
+# Of the posterior of an image where its divergence from the prior has no closed form.
+_LATENT_DRAWS = 50
+
+_T = TypeVar("_T")
 
 
 def build_evaluator(config: Config, *, num_classes: int = 0, training: bool = False) -> Evaluator:
@@ -35,15 +42,43 @@ def build_evaluator(config: Config, *, num_classes: int = 0, training: bool = Fa
     Raises:
         ValueError: if the model does not have the start.
     """
-    prepare = data.make_prepare(config.data.binarization, training=training)
     make = {"importance": _make_importance, "ais": _make_annealed}[config.evaluate.estimator]
     score, batch_size = make(config)
-
-    def estimate(model: VAE, key: Key, image, y) -> Estimate:
-        prepare_key, draws_key = jax.random.split(key)
-        return score(model, draws_key, prepare(prepare_key, image), one_hot(y, num_classes))
-
+    estimate = _of_stored(config, num_classes, training, score)
     return make_evaluator(estimate, batch_size=config.evaluate.batch_size or batch_size)
+
+
+def build_latent_evaluator(
+    config: Config, *, num_classes: int = 0, training: bool = False
+) -> LatentEvaluator:
+    """What measures the use of the latents of exactly those images that `build_evaluator` scores.
+
+    Args:
+        config: whose settings to use.
+        num_classes: Y, of the data set; 0 where the model is not conditional.
+        training: whether the images are training images, which `dynamic` binarises afresh.
+    """
+    measure = _of_stored(
+        config, num_classes, training, functools.partial(latent_statistics, num_draws=_LATENT_DRAWS)
+    )
+    return make_latent_evaluator(measure, batch_size=config.evaluate.batch_size or _batch_size())
+
+
+def _of_stored(
+    config: Config, num_classes: int, training: bool, fn: Callable[[VAE, Key, Any, Any], _T]
+) -> Callable[..., _T]:
+    """A function of what the model sees as one of an image and its class as they are stored."""
+    prepare = data.make_prepare(config.data.binarization, training=training)
+
+    def of_stored(model: VAE, key: Key, image, y) -> _T:
+        prepare_key, draws_key = jax.random.split(key)
+        return fn(model, draws_key, prepare(prepare_key, image), one_hot(y, num_classes))
+
+    return of_stored
+
+
+def _batch_size() -> int:
+    return 100 if jax.default_backend() == "cpu" else 1000
 
 
 def build_bounds(config: Config, *, num_classes: int = 0) -> Evaluator:
@@ -69,14 +104,14 @@ def build_bounds(config: Config, *, num_classes: int = 0) -> Evaluator:
 
 
 def _make_importance(config: Config) -> tuple[EstimateFn, int]:
-    batch_size, chunk_size = (100, 40) if jax.default_backend() == "cpu" else (1000, 50)
+    chunk_size = 40 if jax.default_backend() == "cpu" else 50
     num_samples, chunk_size = config.evaluate.num_samples, config.evaluate.chunk_size or chunk_size
 
     def score(model: VAE, key: Key, x, y) -> Estimate:
         log_weight_fn = make_log_weight(model, x, y)
         return importance_log_likelihood(log_weight_fn, key, num_samples=num_samples, chunk_size=chunk_size)
 
-    return score, batch_size
+    return score, _batch_size()
 
 
 def _make_annealed(config: Config) -> tuple[EstimateFn, int]:
