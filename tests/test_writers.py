@@ -88,11 +88,8 @@ def test_a_full_disk_is_an_error_and_not_a_hang(tmp_path, make):
 
 
 def test_json_has_null_for_what_is_not_finite():
-    assert json.loads(to_json({"a": float("nan"), "b": {"c": float("inf")}, "d": 1.5})) == {
-        "a": None,
-        "b": {"c": None},
-        "d": 1.5,
-    }
+    content = {"a": float("nan"), "b": {"c": float("inf")}, "d": 1.5, "e": [2.5, float("nan")]}
+    assert json.loads(to_json(content)) == {"a": None, "b": {"c": None}, "d": 1.5, "e": [2.5, None]}
 
 
 def test_writers_tell_each_of_them(tmp_path):
