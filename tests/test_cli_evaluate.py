@@ -82,11 +82,48 @@ def test_ais_and_importance_sampling_agree(run, capsys):
     assert annealed["pareto_k"] is not None
 
 
+LATENT_USE = {"kl", "reconstruction", "kl_per_latent", "active_units", "num_latents"}
+
+
+def test_every_evaluation_of_stored_images_has_the_terms_of_its_elbo(run, capsys):
+    stored = json.loads((run / "results.json").read_text())["test"]
+    sampled = evaluate(capsys, run, "--split", "train", "--num-images", 9)
+    annealed = evaluate(capsys, run, "--estimator", "ais", "--num-images", 9, "--split", "train", *CHAINS)
+    for values in (stored, sampled, annealed):
+        assert values["kl"] == pytest.approx(sum(values["kl_per_latent"]), rel=1e-5)
+        assert values["kl"] > 0
+        assert values["reconstruction"] - values["kl"] == pytest.approx(values["elbo"])
+        assert (len(values["kl_per_latent"]), values["num_latents"]) == (3, 3)
+        assert 0 <= values["active_units"] <= 3
+    assert [annealed[name] for name in ("kl", "kl_per_latent", "active_units")] == [
+        sampled[name] for name in ("kl", "kl_per_latent", "active_units")
+    ]
+    assert sampled["kl"] != stored["kl"]
+    again = evaluate(capsys, run, "--batch-size", 10)
+    assert again["kl_per_latent"] == pytest.approx(stored["kl_per_latent"], rel=1e-4)
+
+
+def test_chains_from_the_prior_know_no_reconstruction(run, capsys):
+    options = ["--estimator", "ais", "--num-images", 9, *CHAINS, "--start", "prior"]
+    values = evaluate(capsys, run, *options)
+    assert values["reconstruction"] is None
+    assert values["kl"] > 0
+    _, out, _ = run_main(capsys, "evaluate", run, *options)
+    assert re.fullmatch(r"test terms     KL \d+\.\d{3} nats; \d of 3 latents active", out.splitlines()[1])
+
+
+def test_the_divergence_of_a_flow_posterior_has_no_parts(flow_run, capsys):
+    values = evaluate(capsys, flow_run)
+    assert values["kl_per_latent"] is None
+    assert values["reconstruction"] - values["kl"] == pytest.approx(values["elbo"])
+    assert 0 <= values["active_units"] <= values["num_latents"] == 3
+
+
 @pytest.mark.parametrize("schedule", ["sigmoid", "linear"])
 def test_bdmc_bounds_simulated_images(run, capsys, schedule):
     values = evaluate(capsys, run, "--estimator", "bdmc", "--num-images", 30, *CHAINS, "--schedule", schedule)
     assert (values["split"], values["estimator"], values["schedule"]) == ("simulated", "bdmc", schedule)
-    assert "binarization" not in values
+    assert not {"binarization", *LATENT_USE} & set(values)
     assert values["lower"] == values["log_p_x"]
     assert values["gap"] == pytest.approx(values["upper"] - values["lower"], abs=1e-4)
     assert 0 < values["gap"] < 5
@@ -101,8 +138,14 @@ def test_bdmc_bounds_a_model_with_a_flow(flow_run, capsys):
 
 def test_the_lines_say_what_was_done(run, capsys):
     options = ["--num-images", 5, *CHAINS]
+    _, out, _ = run_main(capsys, "evaluate", run, "--num-images", 5)
+    terms = r"test terms     reconstruction -\d+\.\d{3}, KL \d+\.\d{3} nats; \d of 3 latents active"
+    assert re.fullmatch(terms, out.splitlines()[2])
+    _, out, _ = run_main(capsys, "evaluate", run, "--num-images", 1)
+    assert re.fullmatch(r"test terms     reconstruction .*, KL \d+\.\d{3} nats", out.splitlines()[2])
     _, out, _ = run_main(capsys, "evaluate", run, "--estimator", "bdmc", *options)
     lines = out.splitlines()
+    assert len(lines) == 3
     assert lines[0].startswith("simulated ELBO ")
     how = r"\(4 chains x 6 temperatures x 2 leapfrog steps from the posterior of 5 images"
     assert re.search(how, lines[1])

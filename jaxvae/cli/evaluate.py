@@ -18,6 +18,7 @@ from jaxvae.runs import (
     evaluate_run,
     expect_conditional,
     load_run,
+    measure_latents,
     summarize,
 )
 from jaxvae.writers import to_json
@@ -82,7 +83,8 @@ class Evaluate:
             summary = summarize(run, "simulated", bound_run(run))
         else:
             split, dataset = self.split or "test", build_dataset(run.config)
-            summary = summarize(run, split, evaluate_run(run, dataset, split))
+            evaluation = evaluate_run(run, dataset, split)
+            summary = summarize(run, split, evaluation, measure_latents(run, dataset, split))
             if self.classify:
                 summary |= classify_run(run, dataset, split)
         print(to_json(summary) if self.json else describe_evaluation(summary))
@@ -129,10 +131,21 @@ def describe_evaluation(summary: dict) -> str:
         bounds = f"{summary['lower']:.3f} to {summary['upper']:.3f}"
         gap = f"{summary['gap']:.3f} +- {summary['gap_standard_error']:.3f} nats"
         lines.append(f"{split} bounds    {bounds}: a gap of {gap}")
+    if "kl" in summary:
+        lines.append(f"{split} terms     {_describe_terms(summary)}")
     if "accuracy" in summary:
         accuracy, error = summary["accuracy"], summary["accuracy_standard_error"]
         lines.append(f"{split} accuracy  {accuracy:.4f} +- {error:.4f}")
     return "\n".join(lines)
+
+
+def _describe_terms(summary: dict) -> str:
+    terms = f"KL {summary['kl']:.3f} nats"
+    if not math.isnan(summary["reconstruction"]):
+        terms = f"reconstruction {summary['reconstruction']:.3f}, {terms}"
+    if summary["active_units"] is None:
+        return terms
+    return f"{terms}; {summary['active_units']} of {summary['num_latents']} latents active"
 
 
 def _describe_estimator(summary: dict) -> str:

@@ -1,5 +1,6 @@
 """The evaluation of a run; what is done of one that was stopped is kept."""
 
+import functools
 import hashlib
 import shlex
 from typing import Any
@@ -9,11 +10,12 @@ import numpy as np
 
 from jaxvae import writers
 from jaxvae._checks import expect_in_range, expect_shape, expected
-from jaxvae.build import build_bounds, build_evaluator, make_key
+from jaxvae.build import build_bounds, build_evaluator, build_latent_evaluator, make_key
 from jaxvae.config import to_dict
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation, load_evaluation
 from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest
+from jaxvae.latents import LatentUse
 from jaxvae.runs.directory import Run
 from jaxvae.writers import ProgressBar
 
@@ -100,9 +102,8 @@ def classify_run(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
     log_joint = np.empty((run.num_classes, len(images)))
     with ProgressBar(log_joint.size, "score") as bar:
         for y, count in enumerate(run.label_counts or ()):
-            bar.advance(y * len(images))
-            evaluation = evaluator(model, key, images, np.full_like(labels, y))
-            evaluation.expect_numbers()
+            show = functools.partial(_show, bar, before=y * len(images))
+            evaluation = evaluator(model, key, images, np.full_like(labels, y), on_batch=show)
             log_joint[y] = evaluation.log_p + (np.log(count) if count else -np.inf)
     correct = np.argmax(log_joint, axis=0) == labels
     accuracy = float(np.mean(correct))
@@ -114,6 +115,23 @@ def expect_conditional(run: Run, flag: str) -> None:
     """Raises `ValueError` unless the run's model takes labels, which `flag` is for."""
     if not run.num_classes:
         raise expected(f"a conditional model for {flag}", "(--model.labels one-hot)", f"{run.directory}")
+
+
+def measure_latents(run: Run, dataset: Dataset, split: str) -> LatentUse:
+    """How the run's model uses its latents for the images that `evaluate_run` scores; a few seconds.
+
+    Args:
+        run: a run with a checkpoint.
+        dataset: whose split to measure.
+        split: `train`, `validation` or `test`.
+
+    Raises:
+        ValueError: as `evaluate_run` does.
+    """
+    evaluator = build_latent_evaluator(run.config, num_classes=run.num_classes, training=split == "train")
+    # The key too is that of the scores: what is binarised afresh becomes the same images.
+    key = make_key(run.config, "evaluate")
+    return evaluator(run.load_model(), key, *_scored(run, dataset, split))
 
 
 def bound_run(run: Run) -> Evaluation:
@@ -134,18 +152,21 @@ def bound_run(run: Run) -> Evaluation:
         return evaluator(model, key, numbers, labels, on_batch=lambda done: _show(bar, done))
 
 
-def _show(bar: ProgressBar, done: Evaluation) -> None:
+def _show(bar: ProgressBar, done: Evaluation, before: int = 0) -> None:
     done.expect_numbers()
-    bar.advance(len(done.log_p))
+    bar.advance(before + len(done.log_p))
 
 
-def summarize(run: Run, split: str, evaluation: Evaluation) -> dict[str, Any]:
+def summarize(
+    run: Run, split: str, evaluation: Evaluation, latents: LatentUse | None = None
+) -> dict[str, Any]:
     """An evaluation's summary with its protocol, as `results.json` and `jaxvae evaluate --json` have it.
 
     Args:
         run: whose model was evaluated.
         split: `train`, `validation`, `test` or `simulated`.
         evaluation: of that split.
+        latents: of the same images; None where nothing is known of them.
     """
     config = run.config
     # What is binarised afresh in training is frozen elsewhere.
@@ -164,7 +185,11 @@ def summarize(run: Run, split: str, evaluation: Evaluation) -> dict[str, Any]:
         protocol |= {"start": config.evaluate.start, "schedule": config.evaluate.schedule}
     summary = {**evaluation.summary(), **protocol}
     # From the prior, what the chains start with is no ELBO of this posterior.
-    return summary | {"elbo": float("nan")} if summary.get("start") == "prior" else summary
+    if summary.get("start") == "prior":
+        summary["elbo"] = float("nan")
+    if latents is not None:
+        summary |= {"reconstruction": summary["elbo"] + latents.kl, **latents.summary()}
+    return summary
 
 
 def forget_unfinished(run: Run) -> None:

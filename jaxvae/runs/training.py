@@ -10,8 +10,15 @@ from jaxvae.build import build_evaluator, build_prepare, build_training, make_ke
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
+from jaxvae.latents import LatentUse
 from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
-from jaxvae.runs.evaluation import evaluate_run, forget_unfinished, raise_if_stopped, summarize
+from jaxvae.runs.evaluation import (
+    evaluate_run,
+    forget_unfinished,
+    measure_latents,
+    raise_if_stopped,
+    summarize,
+)
 from jaxvae.train import TrainState
 from jaxvae.train.loop import Monitor, Observer, Plan, Tally, train
 from jaxvae.train.step import TrainStep
@@ -73,7 +80,7 @@ def train_run(
     if int(state.step) > start:
         raise_if_stopped(stop, run, int(state.step))
     evaluation = evaluate_run(run, dataset, "test", stop=stop)
-    results = _results(run, tally, evaluation)
+    results = _results(run, tally, evaluation, measure_latents(run, dataset, "test"))
     write_json(run.directory / "results.json", results)
     forget_unfinished(run)
     return results
@@ -95,14 +102,14 @@ def _start(run: Run, dataset: Dataset) -> tuple[TrainState, TrainStep, Tally]:
     return state, step, tally
 
 
-def _results(run: Run, tally: Tally, evaluation: Evaluation) -> dict[str, Any]:
+def _results(run: Run, tally: Tally, evaluation: Evaluation, latents: LatentUse) -> dict[str, Any]:
     """The content of `results.json`."""
     config = run.config
     return {
         "preset": run.preset,
         "steps": config.steps,
         "seed": config.seed,
-        "test": summarize(run, "test", evaluation),
+        "test": summarize(run, "test", evaluation, latents),
         "examples_per_second": config.steps * config.batch_size / max(tally.train_seconds, 1e-9),
         "compile_seconds": tally.compile_seconds + evaluation.compile_seconds,
         "train_seconds": tally.train_seconds,
