@@ -11,7 +11,6 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 
 from jaxvae.build import build_dataset, build_prepare
@@ -41,7 +40,7 @@ class Arguments:
     """Print one JSON object and nothing else."""
 
 
-def signal_to_noise(gradient_fn: Callable, keys) -> np.ndarray:
+def signal_to_noise(gradient_fn: Callable, keys) -> jax.Array:
     """|E g| / sqrt(E |g - E g|^2) of each vector that `gradient_fn(key)` gives.
 
     |E g|^2 is the squared length of the mean over the keys less its expected noise.
@@ -62,18 +61,18 @@ def signal_to_noise(gradient_fn: Callable, keys) -> np.ndarray:
     return jnp.sqrt(jnp.maximum(squares - variances / count, 0) / variances)
 
 
-def make_gradient(config: Config, run: Run, model, x, y) -> Callable:
+def make_gradient(config: Config, run: Run) -> Callable:
     """The gradient of the mean loss of a batch, of the posterior's parameters and of all others, flat."""
     loss_terms = make_loss_terms(config, run.num_classes)
 
-    def loss(parameters, static, key):
+    def loss(parameters, static, x, y, key):
         model = eqx.combine(parameters, static)
         keys = jax.random.split(key, len(x))
         terms = eqx.filter_vmap(loss_terms, in_axes=(None, 0, 0, 0))(model, keys, x, y)
         return -jnp.mean(terms[config.objective.bound])
 
-    def gradient(key):
-        of_all = jax.grad(loss)(*eqx.partition(model, eqx.is_inexact_array), key)
+    def gradient(model, x, y, key):
+        of_all = jax.grad(loss)(*eqx.partition(model, eqx.is_inexact_array), x, y, key)
         parts = of_all.posterior, (of_all.prior, of_all.likelihood)
         return [jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(part)]) for part in parts]
 
@@ -95,9 +94,15 @@ def measure(arguments: Arguments) -> list[dict]:
             objective = ObjectiveConfig(name=name, num_samples=num_samples)
             config = dataclasses.replace(run.config, objective=objective)
             config.check()
-            gradient = make_gradient(config, run, model, x, y)
+            gradient = make_gradient(config, run)
             keys = jax.random.split(jax.random.fold_in(key, num_samples), arguments.repeats)
-            posterior, others = jax.jit(partial(signal_to_noise, gradient))(keys).tolist()
+            # Arguments, and not constants, which XLA would fold.
+            measured = eqx.filter_jit(
+                lambda model, x, y, keys, gradient=gradient: signal_to_noise(
+                    partial(gradient, model, x, y), keys
+                )
+            )(model, x, y, keys)
+            posterior, others = measured.tolist()
             rows.append(
                 {"objective": name, "num_samples": num_samples, "posterior": posterior, "others": others}
             )
