@@ -97,15 +97,18 @@ class Plot:
 
 def draw_samples(run: Run, model: VAE, num_samples: int, seed: int) -> np.ndarray:
     """Images `(N, C, H, W)` of draws from the prior; of a conditional model, of classes as in training."""
-    labels = run.draw_labels(jax.random.fold_in(jax.random.key(seed), num_samples), num_samples)
+    key = jax.random.key(seed)
+    labels = run.draw_labels(jax.random.fold_in(key, num_samples), num_samples)
     if labels is not None:
         return draw_of_labels(model, labels, run.num_classes, seed)
-    keys = jax.random.split(jax.random.key(seed), num_samples)
-    return np.asarray(eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0)))(model, keys))
+    return np.asarray(_generate(model, jax.random.split(key, num_samples), None))
 
 
 def draw_of_labels(model: VAE, labels: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
     """Images `(N, C, H, W)` of draws from the prior of each of the classes `(N,)`."""
     keys = jax.random.split(jax.random.key(seed), len(labels))
-    y = one_hot(jnp.asarray(labels), num_classes)
-    return np.asarray(eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0, 0)))(model, keys, y))
+    return np.asarray(_generate(model, keys, one_hot(jnp.asarray(labels), num_classes)))
+
+
+# Made once, so that an image of each class after every epoch is compiled once.
+_generate = eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0, 0)))
