@@ -46,7 +46,8 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("runs") / "conditional"
-    given = ["train", "--data-dir", data, *SMALL, *LABELS, "--steps", 100, "--optimizer.learning-rate", 0.02]
+    rate = ["--optimizer.learning-rate", 0.02, "--evaluate.every", 100]
+    given = ["train", "--data-dir", data, *SMALL, *LABELS, "--steps", 100, *rate]
     main([str(argument) for argument in (*given, "--run-dir", directory, "--per-class", "--json")])
     return directory
 
