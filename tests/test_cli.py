@@ -380,7 +380,7 @@ def test_the_preset_may_stand_anywhere_and_the_data_are_found_from_anywhere(
     arguments = ["--steps", 2, *SMALL, "--data.num-validation", 0, "--run-dir", tmp_path / "run"]
     assert run_main(capsys, "train", *arguments, "mnist-2d", "--data-dir", idx_directory.name)[0] == 0
     run = load_run(tmp_path / "run")
-    assert (run.preset, run.config.model.likelihood) == ("mnist-2d", "grey-bernoulli")
+    assert (run.preset, run.config.likelihood.name) == ("mnist-2d", "grey-bernoulli")
     monkeypatch.chdir(tmp_path)
     code, out, _ = run_main(capsys, "evaluate", "run", "--num-samples", 1, "--json")
     assert code == 0

@@ -15,6 +15,7 @@ from jaxvae.config import (
     DataConfig,
     DecoderConfig,
     EncoderConfig,
+    LikelihoodConfig,
     ModelConfig,
     ObjectiveConfig,
     PixelCNNConfig,
@@ -140,7 +141,7 @@ BAD = {
     ),
     "grey pixels in a PixelCNN": (
         Config(
-            model=ModelConfig(likelihood="grey-bernoulli"),
+            likelihood=LikelihoodConfig(name="grey-bernoulli"),
             data=DataConfig(binarization="none"),
             pixelcnn=PixelCNNConfig(model="gated"),
         ),

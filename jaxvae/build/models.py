@@ -15,7 +15,7 @@ from jaxvae.decoders import ConvDecoder, DenseDecoder
 from jaxvae.encoders import ConvEncoder, DenseEncoder, LabelEncoder
 from jaxvae.flows import Flow
 from jaxvae.labels import WithEmbedding
-from jaxvae.likelihoods import Likelihood
+from jaxvae.likelihoods import Likelihood, Recipe
 from jaxvae.model import VAE
 from jaxvae.nn.activations import elu
 from jaxvae.pixelcnn import PixelCNNLikelihood
@@ -41,7 +41,16 @@ FLOWS = {
 }
 DOWN = {"resnet": nn.ResNetDown, "gated-conv": nn.GatedConvDown}
 UP = {"resnet": nn.ResNetUp, "gated-conv": nn.GatedConvUp}
-LIKELIHOODS = {"bernoulli": likelihoods.Bernoulli, "grey-bernoulli": likelihoods.Bernoulli}
+# name -> make(options), with the number of decoder maps for each channel and what they parameterise
+LIKELIHOODS: dict[str, Callable[..., Recipe]] = {
+    "bernoulli": partial(Recipe, 1, likelihoods.Bernoulli),
+    "grey-bernoulli": partial(Recipe, 1, likelihoods.Bernoulli),
+    "continuous-bernoulli": partial(Recipe, 1, likelihoods.ContinuousBernoulli),
+    "gaussian": likelihoods.make_gaussian,
+    "discretized-logistic": partial(Recipe, 2, likelihoods.discretized_logistic),
+    "logistic-mixture": likelihoods.make_logistic_mixture,
+    "categorical": partial(Recipe, 256, likelihoods.categorical),
+}
 
 # The size of an embedded label where none is given.
 _LABEL_DIM = 32
@@ -137,8 +146,10 @@ def build_likelihood(
         return labels.embed(build_decoder(config.decoder, *sizes, out_shape, dtype, key), keys[1])
 
     if config.pixelcnn.model == "none":
-        return Likelihood(decoder(image_shape, keys[0]), LIKELIHOODS[config.model.likelihood])
-    expect_choice("the likelihood of a PixelCNN", config.model.likelihood, ["bernoulli"])
+        recipe = LIKELIHOODS[config.likelihood.name](**config.likelihood.options())
+        out_shape = (recipe.num_maps * image_shape[0], *image_shape[1:])
+        return Likelihood(decoder(out_shape, keys[0]), recipe.distribution)
+    expect_choice("the likelihood of a PixelCNN", config.likelihood.name, ["bernoulli"])
     options, (decoder_key, pixels_key) = _resolved(config.pixelcnn), jax.random.split(keys[0])
     context_shape = (options.pop("context_maps", 32), *image_shape[1:])
     pixelcnn = nn.PixelCNN(image_shape, context_shape[0], dtype=dtype, key=pixels_key, **options)

@@ -125,6 +125,8 @@ def describe_evaluation(summary: dict) -> str:
         f"({_describe_estimator(summary)} of {summary['num_images']:,} images, "
         f"Monte Carlo error {summary['log_p_x_monte_carlo_error']:.4f}, {ess})"
     ]
+    if summary.get("binarization") == "none" and not math.isnan(summary["bits_per_dim"]):
+        lines[0] += f" ({summary['bits_per_dim']:.3f} bits/dim)"
     if not math.isnan(summary["elbo"]):
         lines.insert(0, f"{split} ELBO      {summary['elbo']:.3f} nats")
     if split == "simulated":

@@ -7,6 +7,8 @@ from jaxvae.config.flows import FlowConfig as FlowConfig
 from jaxvae.config.flows import FlowName as FlowName
 from jaxvae.config.flows import PosteriorConfig as PosteriorConfig
 from jaxvae.config.flows import PriorConfig as PriorConfig
+from jaxvae.config.likelihoods import PIXEL_LEVELS as PIXEL_LEVELS
+from jaxvae.config.likelihoods import LikelihoodConfig as LikelihoodConfig
 from jaxvae.config.networks import DecoderConfig as DecoderConfig
 from jaxvae.config.networks import EncoderConfig as EncoderConfig
 from jaxvae.config.networks import NetworkConfig as NetworkConfig

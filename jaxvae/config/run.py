@@ -9,10 +9,9 @@ import tyro
 
 from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expected
 from jaxvae.config.flows import PosteriorConfig, PriorConfig
+from jaxvae.config.likelihoods import LikelihoodConfig
 from jaxvae.config.networks import DecoderConfig, EncoderConfig, PixelCNNConfig
 from jaxvae.config.objectives import ObjectiveConfig
-
-Likelihood = Literal["bernoulli", "grey-bernoulli"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +20,6 @@ class ModelConfig:
 
     latent_dim: int = 128
     """D, the size of the latent."""
-    likelihood: Likelihood = "bernoulli"
-    """p(x | z); grey-bernoulli takes grey pixels as probabilities, and its log p(x) is no density."""
     labels: Literal["none", "one-hot", "embedded"] = "none"
     """What the model is told of an image's class, which makes it conditional; embedded: a learned vector."""
     label_dim: int | None = None
@@ -144,6 +141,7 @@ class Config:
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
     pixelcnn: PixelCNNConfig = PixelCNNConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
     posterior: PosteriorConfig = PosteriorConfig()
     prior: PriorConfig = PriorConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -167,17 +165,11 @@ class Config:
             getattr(self, name).check(name)
         self.model.check()
         self._check_gradient()
-        expect_choice("likelihood", self.model.likelihood, typing.get_args(Likelihood))
         if self.batch_size % self.num_parts:
             raise expected("--num-parts", f"to divide the batch size {self.batch_size}", self.num_parts)
         expect_in_range("--seed", self.seed, 0, 2**32)
         expect_in_range("--data.num-validation", self.data.num_validation, 0, float("inf"))
-        if self.data.binarization == "none" and self.model.likelihood == "bernoulli":
-            raise expected(
-                "binary pixels for the likelihood bernoulli",
-                "(a binarization, or --model.likelihood grey-bernoulli to insist)",
-                "--data.binarization none",
-            )
+        self.likelihood.check_pixels(self.data.binarization)
 
     def _check_gradient(self) -> None:
         """Raises `ValueError` where the posterior or the prior cannot give what the objective needs."""
@@ -197,7 +189,7 @@ class Config:
 
 
 # Each with a choice and options.
-_PARTS = ("encoder", "decoder", "pixelcnn", "posterior", "prior", "objective")
+_PARTS = ("encoder", "decoder", "pixelcnn", "likelihood", "posterior", "prior", "objective")
 
 
 def follow_choices(config: Config, wanted: Config) -> Config:

@@ -10,6 +10,7 @@ from jaxvae.config import (
     EncoderConfig,
     EvaluateConfig,
     FlowName,
+    LikelihoodConfig,
     ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
@@ -48,7 +49,8 @@ def mnist_tutorial() -> Config:
         steps=100 * steps_per_epoch,
         batch_size=256,
         log_every=steps_per_epoch,
-        model=ModelConfig(latent_dim=50, likelihood="grey-bernoulli"),
+        model=ModelConfig(latent_dim=50),
+        likelihood=LikelihoodConfig(name="grey-bernoulli"),
         encoder=EncoderConfig(widths=(400,), activation="softplus", init="uniform", scale="exp"),
         decoder=DecoderConfig(widths=(400,), activation="softplus", init="uniform"),
         data=DataConfig(binarization="none", num_validation=0),
@@ -62,7 +64,8 @@ def mnist_2d() -> Config:
     widths = (512, 512, 512)
     return Config(
         steps=5_000,
-        model=ModelConfig(latent_dim=2, likelihood="grey-bernoulli"),
+        model=ModelConfig(latent_dim=2),
+        likelihood=LikelihoodConfig(name="grey-bernoulli"),
         encoder=EncoderConfig(widths=widths),
         decoder=DecoderConfig(widths=widths),
         data=DataConfig(binarization="none", num_validation=0),

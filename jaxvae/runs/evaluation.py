@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import shlex
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxvae import writers
 from jaxvae._checks import expect_in_range, expect_shape, expected
 from jaxvae.build import build_bounds, build_evaluator, build_latent_evaluator, make_key
-from jaxvae.config import to_dict
+from jaxvae.config import PIXEL_LEVELS, to_dict
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation, load_evaluation
 from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest
@@ -162,6 +163,8 @@ def summarize(
 ) -> dict[str, Any]:
     """An evaluation's summary with its protocol, as `results.json` and `jaxvae evaluate --json` have it.
 
+    `bits_per_dim` is -log2 p(x) over C H W, NaN where p(x) is a density.
+
     Args:
         run: whose model was evaluated.
         split: `train`, `validation`, `test` or `simulated`.
@@ -184,6 +187,8 @@ def summarize(
     if evaluation.num_leapfrog:
         protocol |= {"start": config.evaluate.start, "schedule": config.evaluate.schedule}
     summary = {**evaluation.summary(), **protocol}
+    bits = -summary["log_p_x"] / math.log(2) if config.likelihood.name in PIXEL_LEVELS else math.nan
+    summary["bits_per_dim"] = bits / math.prod(run.image_shape)
     # From the prior, what the chains start with is no ELBO of this posterior.
     if summary.get("start") == "prior":
         summary["elbo"] = float("nan")
