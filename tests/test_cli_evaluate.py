@@ -1,12 +1,15 @@
 """`jaxvae evaluate` by each estimator, on a run of 20 steps on small images."""
 
+import dataclasses
 import json
 import re
 import shlex
 
 import jax
+import numpy as np
 import pytest
 
+from jaxvae.config import LikelihoodConfig
 from jaxvae.runs import load_run
 from tests.test_cli import SMALL, run_main
 
@@ -54,6 +57,38 @@ def test_results_name_their_protocol(run):
     assert {name: test[name] for name in wanted} == wanted
     for name in ("upper", "gap", "acceptance"):
         assert test[name] is None
+    assert test["bits_per_dim"] == pytest.approx(-test["log_p_x"] / (30 * np.log(2)))
+
+
+def test_grey_pixels_have_bits_where_they_have_probabilities(tmp_path, idx_directory, capsys):
+    options = ["--data.binarization", "none", "--likelihood.name", "discretized-logistic"]
+    directory = train(tmp_path / "run", idx_directory, *options)
+    test = json.loads((directory / "results.json").read_text())["test"]
+    assert test["bits_per_dim"] == pytest.approx(-test["log_p_x"] / (30 * np.log(2)))
+    capsys.readouterr()
+    _, out, _ = run_main(capsys, "evaluate", directory)
+    assert out.splitlines()[1].endswith(f" ({test['bits_per_dim']:.3f} bits/dim)")
+
+
+def test_a_density_has_no_bits_and_its_learned_scale_is_trained(tmp_path, idx_directory, capsys):
+    options = [
+        "--data.binarization",
+        "none",
+        "--likelihood.name",
+        "gaussian",
+        "--likelihood.spread",
+        "learned",
+    ]
+    directory = train(tmp_path / "run", idx_directory, *options, "--likelihood.scale", 0.5)
+    assert json.loads((directory / "results.json").read_text())["test"]["bits_per_dim"] is None
+    run = load_run(directory)
+    scale = np.exp(run.load_model().likelihood.distribution.log_scale)
+    assert 0.3 < scale < 0.499
+    capsys.readouterr()
+    assert "bits/dim" not in run_main(capsys, "evaluate", directory)[1]
+    again = ["--run-dir", directory, "--resume", "--steps", 25]
+    assert run_main(capsys, "train", *again)[0] == 0
+    assert np.exp(run.load_state()[0].model.likelihood.distribution.log_scale) < scale
 
 
 @pytest.mark.parametrize("start", ["posterior", "encoder", "prior"])
@@ -203,10 +238,13 @@ def test_a_run_from_before_the_protocol_still_loads(run, tmp_path):
         "schedule",
     ):
         del content["config"]["evaluate"][name]
+    del content["config"]["likelihood"]
+    content["config"]["model"]["likelihood"] = "grey-bernoulli"
     (tmp_path / "config.json").write_text(json.dumps(content))
     old = load_run(tmp_path)
     assert old.num_training_images is None
-    assert old.config == load_run(run).config
+    assert old.config.likelihood == LikelihoodConfig(name="grey-bernoulli")
+    assert dataclasses.replace(old.config, likelihood=LikelihoodConfig()) == load_run(run).config
 
 
 BAD = {

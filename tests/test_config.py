@@ -9,6 +9,7 @@ from jaxvae.config import (
     DataConfig,
     DecoderConfig,
     EncoderConfig,
+    LikelihoodConfig,
     ObjectiveConfig,
     PixelCNNConfig,
     PosteriorConfig,
@@ -50,6 +51,9 @@ def test_another_part_drops_the_options_of_the_one_it_replaces():
     wanted = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, network="dense"))
     assert follow_choices(config, wanted).encoder == EncoderConfig()
     assert follow_choices(config, config) == config
+    config = Config(likelihood=LikelihoodConfig(name="gaussian", scale=0.1))
+    wanted = dataclasses.replace(config, likelihood=LikelihoodConfig(name="categorical", scale=0.1))
+    assert follow_choices(config, wanted).likelihood == LikelihoodConfig(name="categorical")
 
 
 def test_an_unknown_preset_names_the_near_ones():
@@ -138,7 +142,29 @@ BAD = {
     ),
     "grey pixels for a Bernoulli": (
         lambda: Config(data=DataConfig(binarization="none")),
-        r"Expected binary pixels for the likelihood bernoulli .*; got --data.binarization none\.",
+        r"Expected binary pixels for the likelihood bernoulli \(.*, or --likelihood.name grey-bernoulli to "
+        r"insist\); got --data.binarization none\.",
+    ),
+    "binary pixels for 256 levels": (
+        lambda: Config(likelihood=LikelihoodConfig(name="categorical")),
+        r"Expected grey pixels for the likelihood categorical \(--data.binarization none\);"
+        r" got --data.binarization static\.",
+    ),
+    "an unknown likelihood": (
+        lambda: Config(likelihood=LikelihoodConfig(name="gausian")),
+        r"Expected --likelihood.name to be one of .*; got 'gausian' \(near: gaussian\)\.",
+    ),
+    "an unknown spread": (
+        lambda: Config(likelihood=LikelihoodConfig(name="gaussian", spread="pixel")),
+        r"Expected --likelihood.spread to be one of fixed, learned, per-pixel; got 'pixel' \(near: per-pixel",
+    ),
+    "a scale": (
+        lambda: Config(likelihood=LikelihoodConfig(name="gaussian", scale=-1.0)),
+        r"Expected --likelihood.scale to be positive; got -1\.0\.",
+    ),
+    "an option of another likelihood": (
+        lambda: Config(likelihood=LikelihoodConfig(num_components=3)),
+        r"Expected the likelihood that --likelihood.num-components is for to be one of logistic-mixture;",
     ),
 }
 

@@ -27,6 +27,7 @@ class LikelihoodConfig(Options):
     """p(x | z); each option is for those it names."""
 
     kind: ClassVar[str] = "name"
+    called: ClassVar[str] = "likelihood"
     choices: ClassVar[tuple[str, ...]] = typing.get_args(LikelihoodName)
     takers: ClassVar[dict[str, tuple[str, ...]]] = {
         "gaussian": ("spread", "scale"),

@@ -17,6 +17,8 @@ class Options:
     """
 
     kind: ClassVar[str]
+    # What the part is called in messages, where its kind does not say it.
+    called: ClassVar[str] = ""
     choices: ClassVar[tuple[str, ...]]
     takers: ClassVar[dict[str, tuple[str, ...]]]
     # Those that need not be above 0.
@@ -37,7 +39,7 @@ class Options:
         for option, value in self.options().items():
             flag = f"--{name}.{option.replace('_', '-')}"
             takers = [part for part, options in self.takers.items() if option in options]
-            expect_choice(f"the {self.kind} that {flag} is for", self.chosen(), takers)
+            expect_choice(f"the {self.called or self.kind} that {flag} is for", self.chosen(), takers)
             if option == "activation":
                 expect_choice(flag, value, typing.get_args(Activation))
             for number in value if isinstance(value, tuple) else (value,):

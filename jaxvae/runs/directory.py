@@ -113,13 +113,20 @@ def load_run(directory: str | os.PathLike) -> Run:
         return Run(
             directory,
             content["preset"],
-            from_dict(content["config"]),
+            from_dict(_with_likelihood(content["config"])),
             tuple(content["image_shape"]),
             content.get("num_training_images"),
             tuple(content.get("label_counts") or ()) or None,
         )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise expected(f"{path}", "to be the config of a run", f"{error!r}") from error
+
+
+def _with_likelihood(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run from when the likelihood was one of the model, as they are now."""
+    model = dict(settings["model"])
+    name = model.pop("likelihood", None)
+    return settings if name is None else {**settings, "model": model, "likelihood": {"name": name}}
 
 
 def new_tally(config: Config) -> Tally:
