@@ -10,7 +10,10 @@ from jaxvae.likelihoods import Bernoulli, ContinuousBernoulli
 LOGITS = np.concatenate(
     [
         np.linspace(-1.01, 1.01, 2021),
-        *(sign * np.array([0, 1e-30, 1e-7, 1e-3, 1 - 1e-7, 1 + 1e-7, 3, 20, 100, 1e4]) for sign in (-1, 1)),
+        *(
+            sign * np.array([0, 1e-30, 1e-7, 1e-3, 1 - 1e-7, 1 + 1e-7, 3, 20, 100, 1e4, 1e6])
+            for sign in (-1, 1)
+        ),
     ]
 ).astype(np.float32)
 

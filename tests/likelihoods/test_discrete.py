@@ -15,8 +15,9 @@ LOC, SCALE = (a.reshape(1, *a.shape) for a in np.meshgrid(LOCS, SCALES))
 
 def sharp_logits(seed: int, num: int) -> np.ndarray:
     random = np.random.RandomState(seed)
-    scales = np.array([1.0, 30.0, 1e4]).reshape(3, 1, 1)
-    return (scales * random.standard_normal((num, 3, 2, 5))).astype(np.float32)
+    # Close to one another at 1e4 too, where a float32 is only good to 1e-3.
+    scales, offsets = (np.reshape(a, (4, 1, 1)) for a in ([1.0, 30.0, 1e4, 1.0], [0.0, 0.0, 0.0, 1e4]))
+    return (scales * random.standard_normal((num, 4, 2, 5)) + offsets).astype(np.float32)
 
 
 def make_mixture() -> LogisticMixture:
