@@ -26,6 +26,8 @@ class LatentStatistics(NamedTuple):
         mean: E_q[z], `(D,)`.
         variance: Var_q[z], `(D,)`.
         squared_error: variance of `mean` as an estimate, `(D,)`; 0 where it is exact.
+        prior_mean: of a diagonal Gaussian prior, `(D,)`; 0 for any other.
+        prior_scale: its standard deviation, `(D,)`; 1 for any other.
         kl: KL(q(z | x, y) || p(z | y)), in nats.
         kl_per_latent: its parts, `(D,)`; NaN where the divergence is no sum over latents.
     """
@@ -33,6 +35,8 @@ class LatentStatistics(NamedTuple):
     mean: Latent
     variance: Latent
     squared_error: Latent
+    prior_mean: Latent
+    prior_scale: Latent
     kl: Scalar
     kl_per_latent: Latent
 
@@ -62,17 +66,19 @@ def latent_statistics(
     posterior, prior = model.posterior(x, y), model.prior(y)
     # Types are known while this is traced: no draw is compiled where none is needed.
     q, p = _diagonal_normal(posterior), _diagonal_normal(prior)
+    zeros = jnp.zeros(posterior.event_shape)
+    of_prior = (zeros, zeros + 1) if p is None else (jnp.asarray(p.loc), jnp.asarray(p.scale))
     if q is not None and p is not None:
         kl_per_latent = jnp.asarray(q.kl_divergence(p))
-        return _exact(q, jnp.sum(kl_per_latent), kl_per_latent)
+        return LatentStatistics(*_exact(q), *of_prior, jnp.sum(kl_per_latent), kl_per_latent)
     draw = jax.vmap(lambda k: posterior.sample_and_log_prob(seed=k))
     z, log_q_z = draw(jax.random.split(key, num_draws))
     log_p_z = jax.vmap(prior.log_prob)(z)
     kl, no_parts = jnp.mean(jnp.subtract(log_q_z, log_p_z)), jnp.full(z.shape[1:], jnp.nan)
     if q is not None:
-        return _exact(q, kl, no_parts)
-    variance = jnp.var(z, axis=0, ddof=1)
-    return LatentStatistics(jnp.mean(z, axis=0), variance, variance / num_draws, kl, no_parts)
+        return LatentStatistics(*_exact(q), *of_prior, kl, no_parts)
+    mean, variance = jnp.mean(z, axis=0), jnp.var(z, axis=0, ddof=1)
+    return LatentStatistics(mean, variance, variance / num_draws, *of_prior, kl, no_parts)
 
 
 def _diagonal_normal(distribution: distrax.Distribution) -> distrax.Normal | None:
@@ -85,9 +91,9 @@ def _diagonal_normal(distribution: distrax.Distribution) -> distrax.Normal | Non
     return distrax.Normal(jnp.broadcast_to(normal.loc, shape), jnp.broadcast_to(normal.scale, shape))
 
 
-def _exact(q: distrax.Normal, kl: Scalar, kl_per_latent: Latent) -> LatentStatistics:
+def _exact(q: distrax.Normal) -> tuple[Latent, Latent, Latent]:
     variance = jnp.square(q.scale)
-    return LatentStatistics(jnp.asarray(q.loc), variance, jnp.zeros_like(variance), kl, kl_per_latent)
+    return jnp.asarray(q.loc), variance, jnp.zeros_like(variance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +120,16 @@ class LatentUse:
     def num_active(self) -> int | None:
         """How many latents are active: A_u = Var_x(E_q[z_u]) > 0.01; None of a single image.
 
-        Burda et al. 2016, section 5.2, arXiv:1509.00519. Means that are estimated vary more over images than
-        the exact ones, by their own variance, which is subtracted.
+        Burda et al. 2016, section 5.2, arXiv:1509.00519. z_u is counted from the prior's mean in its standard
+        deviations, so that what a conditional model knows of a latent from the label alone is no use of it.
+        Means that are estimated vary more over images than the exact ones, by their own variance, which is
+        subtracted.
         """
-        mean, squared_error = self.statistics.mean, self.statistics.squared_error
+        part = self.statistics
+        mean = (part.mean - part.prior_mean) / part.prior_scale
         if len(mean) == 1:
             return None
-        noise = np.mean(squared_error, axis=0, dtype=np.float64)
+        noise = np.mean(part.squared_error / part.prior_scale**2, axis=0, dtype=np.float64)
         activity = np.var(mean, axis=0, ddof=1, dtype=np.float64) - noise
         return int(np.sum(activity > ACTIVE_VARIANCE))
 

@@ -127,7 +127,7 @@ def test_the_divergence_of_a_flow_posterior_is_the_integral(key):
 
 
 def test_with_a_flow_in_the_prior_alone_only_the_divergence_is_from_draws(key):
-    prior = FlowPrior(3, perturb(make_iaf(3, widths=(8,), key=key), key, 0.2))
+    prior = FlowPrior(StandardNormal(3), perturb(make_iaf(3, widths=(8,), key=key), key, 0.2))
     result = repeated(model_of(lambda x, y: normal(LOC, SCALE), prior))
     z, log_q_z = normal(LOC, SCALE).sample_and_log_prob(seed=key, sample_shape=(10_000,))
     log_ratio = np.asarray(log_q_z - jax.jit(jax.vmap(prior().log_prob))(z), np.float64)
@@ -173,6 +173,20 @@ def test_the_noise_of_sampled_means_makes_no_latent_active():
     # 50 draws of variance 1: by itself the noise is above the threshold.
     assert np.all(np.var(use.statistics.mean, axis=0) > 0.015)
     assert use.num_active == 2
+
+
+def test_what_the_label_says_of_a_latent_is_no_use_of_it():
+    labels = np.random.RandomState(4).normal(size=(200, 4)).astype(np.float32)
+    images, gains = standardised_images(200), jnp.array([0.3, 0.3, 0.0, 0.0])
+    for sampled in (False, True):
+
+        def posterior(x, y, sampled=sampled):
+            exact = normal(y + gains * x.ravel(), jnp.full(4, 0.1))
+            return stretched(exact, 0.0, 1.0) if sampled else exact
+
+        # The second moves by a twentieth of the prior's deviation, the last two by the label alone.
+        model = model_of(posterior, lambda y: normal(y, jnp.array([1.0, 6.0, 1.0, 1.0])))
+        assert measure(model, images, labels=labels).num_active == 1
 
 
 def test_the_summary_has_means_over_the_images():

@@ -78,7 +78,7 @@ class Tally(eqx.Module):
         train_seconds: in the train steps, without compilation.
         evaluate_seconds: in evaluations, without compilation.
         compile_seconds: in compilation.
-        best: the highest bound of the split that selects, or -inf.
+        best_elbo: the highest ELBO, or other number that selects, of the split that does; or -inf.
         sums: of the terms of the loss since the last record, by name; a loss without terms is the negative
             `elbo`.
         num_summed: of how many steps.
@@ -87,7 +87,7 @@ class Tally(eqx.Module):
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     compile_seconds: float = 0.0
-    best: float = -np.inf
+    best_elbo: float = -np.inf
     sums: dict[str, float] = dataclasses.field(default_factory=lambda: {"elbo": 0.0})
     num_summed: int = 0
 
@@ -272,8 +272,8 @@ def _record(now, part, state, tally, plan, monitor, writer, checkpoints, num_ima
         summary = evaluation.summary()
         record |= {f"{monitor.name}_{name}": float(summary[name]) for name in ("elbo", "log_p_x")}
         tally = tally.plus(evaluate_seconds=evaluation.seconds, compile_seconds=evaluation.compile_seconds)
-        if monitor.selects is not None and (bound := float(summary[monitor.selects])) > tally.best:
-            tally = dataclasses.replace(tally, best=bound)
+        if monitor.selects is not None and (bound := float(summary[monitor.selects])) > tally.best_elbo:
+            tally = dataclasses.replace(tally, best_elbo=bound)
             _save(checkpoints, state, tally, best=True)
     if writer is not None:
         writer.write(record)

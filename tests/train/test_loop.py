@@ -7,7 +7,7 @@ import pytest
 
 from jaxvae import init_state, make_evaluator, make_train_step
 from jaxvae.train import Checkpoints, NonFiniteLoss, train
-from jaxvae.train.loop import Monitor, Plan, Tally
+from jaxvae.train.loop import Monitor, Observer, Plan, Tally
 from tests.helpers import assert_trees_equal
 from tests.test_evaluate import estimate
 from tests.train.test_step import IMAGES, OPTIMIZER, fresh, loss_fn, prepare
@@ -51,7 +51,7 @@ def test_records_come_when_asked_for_and_hold_what_they_promise():
     assert all(record["validation_elbo"] < record["validation_log_p_x"] for record in evaluated)
     assert recorder.records[0]["epoch"] == pytest.approx(4 * 5 / 23)
     assert recorder.steps[-1] == 20
-    assert tally.best == max(record["validation_elbo"] for record in evaluated)
+    assert tally.best_elbo == max(record["validation_elbo"] for record in evaluated)
     assert min(tally.train_seconds, tally.compile_seconds, tally.evaluate_seconds) > 0
 
 
@@ -95,7 +95,7 @@ def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path, dispatches):
         plan=plan, state=saved, monitor=MONITOR, tally=tally, writer=pieces, stop_requested=stop_requested
     )
     assert_trees_equal(whole_state, resumed)
-    assert whole_tally.best == resumed_tally.best
+    assert whole_tally.best_elbo == resumed_tally.best_elbo
     assert [record["step"] for record in pieces.records] == [5, 10, 15, 20]
     for one, other in zip(whole.records, pieces.records, strict=True):
         assert one["validation_elbo"] == other["validation_elbo"]
@@ -105,11 +105,11 @@ def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path, dispatches):
 class Fixed:
     seconds = compile_seconds = 0.0
 
-    def __init__(self, elbo):
-        self._elbo = elbo
+    def __init__(self, bound):
+        self._bound = bound
 
     def summary(self):
-        return {"elbo": self._elbo, "log_p_x": 0.0}
+        return {"elbo": self._bound, "log_p_x": -10 - self._bound}
 
 
 def test_the_averaged_model_is_what_is_evaluated():
@@ -124,7 +124,7 @@ def test_the_averaged_model_is_what_is_evaluated():
         IMAGES,
         plan=Plan(4, batch_size=5),
         prepare=prepare,
-        monitor=Monitor("validation", keep, True),
+        monitor=Monitor("validation", keep, "elbo"),
     )
     assert_trees_equal(seen[-1], state.ema)
     assert any(
@@ -132,15 +132,34 @@ def test_the_averaged_model_is_what_is_evaluated():
     )
 
 
-def test_the_best_state_is_kept_beside_the_last(tmp_path):
+@pytest.mark.parametrize(("selects", "best_step", "best"), [("elbo", 6, -1.0), ("log_p_x", 3, -7.0)])
+def test_the_best_state_by_the_number_that_selects_is_kept_beside_the_last(
+    tmp_path, selects, best_step, best
+):
     checkpoints = Checkpoints(tmp_path)
-    elbos = iter([-3.0, -1.0, float("nan"), -2.0])
+    bounds = iter([-3.0, -1.0, float("nan"), -2.0])
     plan = Plan(12, batch_size=5, evaluate_every=3)
-    run(plan=plan, monitor=Monitor("validation", lambda m: Fixed(next(elbos)), True), checkpoints=checkpoints)
-    assert checkpoints.restore((fresh(), Tally()), best=True)[0].step == 6
+    run(
+        plan=plan,
+        monitor=Monitor("validation", lambda m: Fixed(next(bounds)), selects),
+        checkpoints=checkpoints,
+    )
+    assert checkpoints.restore((fresh(), Tally()), best=True)[0].step == best_step
     last, tally = checkpoints.restore((fresh(), Tally()))
     assert last.step == 12
-    assert tally.best == -1
+    assert tally.best_elbo == best
+
+
+def test_an_observer_looks_at_its_steps_and_changes_nothing(tmp_path):
+    seen, plain, observed = [], Recorder(), Recorder()
+    one, _ = run(writer=plain, monitor=MONITOR)
+    two, _ = run(writer=observed, monitor=MONITOR, observer=Observer(3, lambda step, _: seen.append(step)))
+    assert seen == [3, 6, 9, 12, 15, 18]
+    assert_trees_equal(one, two)
+    assert [record["step"] for record in plain.records] == [record["step"] for record in observed.records]
+    assert plain.records[-1]["train_elbo"] == observed.records[-1]["train_elbo"]
+    with pytest.raises(ValueError, match=r"Expected every to be positive; got 0\."):
+        Observer(0, print)
 
 
 def test_a_monitor_that_does_not_select_chooses_nothing(tmp_path):
