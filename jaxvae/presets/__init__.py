@@ -15,6 +15,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "mnist-tutorial": dense.mnist_tutorial,
     "mnist-2d": dense.mnist_2d,
     "mnist-cvae": dense.mnist_cvae,
+    "mnist-cvae-squared-error": dense.mnist_cvae_squared_error,
     "mnist-iwae": dense.mnist_iwae,
     "mnist-resnet-iaf": deep.mnist_resnet_iaf,
     "mnist-resnet-iaf-fast": deep.mnist_resnet_iaf_fast,

@@ -79,6 +79,20 @@ def mnist_cvae() -> Config:
     return dataclasses.replace(mnist_mean_field(), model=model)
 
 
+def mnist_cvae_squared_error() -> Config:
+    """Grey MNIST, the same with 2 latents: the squared error plus 1e-5 of the KL term, in 5,000 steps of 128."""
+    scale = 1.0  # of a Gaussian whose log-likelihood is the squared error over -2 scale^2, and a constant
+    return dataclasses.replace(
+        mnist_cvae(),
+        steps=5_000,
+        model=ModelConfig(latent_dim=2, labels="one-hot", learned_prior=True),
+        likelihood=LikelihoodConfig(name="gaussian", scale=scale),
+        objective=ObjectiveConfig(kl="closed-form", beta=1e-5 / (2 * scale**2)),
+        data=DataConfig(binarization="none"),
+        evaluate=EvaluateConfig(every=1_000),
+    )
+
+
 def mnist_iwae() -> Config:
     """Static MNIST, 784-200-200, tanh, 50 latents: the IWAE bound of 50 samples, in 1,000 epochs."""
     return Config(
