@@ -18,9 +18,11 @@ from jaxvae.model import generate as generate
 from jaxvae.model import log_joint as log_joint
 from jaxvae.model import log_weight as log_weight
 from jaxvae.model import make_log_weight as make_log_weight
+from jaxvae.model import make_path_weight as make_path_weight
 from jaxvae.model import noise_space as noise_space
 from jaxvae.model import reconstruct as reconstruct
 from jaxvae.model import simulate as simulate
+from jaxvae.objectives import dreg as dreg
 from jaxvae.objectives import elbo as elbo
 from jaxvae.objectives import iwae as iwae
 from jaxvae.runs import load_run as load_run

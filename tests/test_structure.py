@@ -84,7 +84,8 @@ def test_the_public_names_are_there_and_documented():
         "VAE", "log_weight", "log_joint", "elbo", "iwae", "importance_log_likelihood", "make_train_step",
         "make_evaluator", "train", "load_run", "load_dataset", "encoders", "decoders", "posteriors", "priors",
         "likelihoods", "estimators", "presets", "make_log_weight", "reconstruct", "generate", "init_state",
-        "flows", "annealed_log_likelihood", "bidirectional_gap", "noise_space", "simulate",
+        "flows", "annealed_log_likelihood", "bidirectional_gap", "noise_space", "simulate", "dreg",
+        "make_path_weight",
     ]  # fmt: skip
     for name in names:
         assert getattr(jaxvae, name).__doc__, name

@@ -80,7 +80,7 @@ def mnist_cvae() -> Config:
 
 
 def mnist_cvae_squared_error() -> Config:
-    """Grey MNIST, the same with 2 latents: the squared error plus 1e-5 of the KL term, in 5,000 steps of 128."""
+    """Grey MNIST, the same with 2 latents: squared error plus 1e-5 of the KL term, in 5,000 steps of 128."""
     scale = 1.0  # of a Gaussian whose log-likelihood is the squared error over -2 scale^2, and a constant
     return dataclasses.replace(
         mnist_cvae(),
