@@ -56,6 +56,17 @@ def test_another_part_drops_the_options_of_the_one_it_replaces():
     assert follow_choices(config, wanted).likelihood == LikelihoodConfig(name="categorical")
 
 
+def test_what_is_0_is_allowed_where_it_means_none():
+    Config(objective=ObjectiveConfig(beta=0.0, kl_warmup_steps=0, free_bits=0.0, consistency=0.0)).check()
+
+
+def test_another_objective_drops_what_it_does_not_take():
+    config = load_preset("mnist-resnet-iaf")
+    assert config.objective.kl_warmup_steps
+    wanted = dataclasses.replace(config, objective=dataclasses.replace(config.objective, name="iwae"))
+    assert follow_choices(config, wanted).objective == ObjectiveConfig(name="iwae")
+
+
 def test_an_unknown_preset_names_the_near_ones():
     with pytest.raises(
         ValueError, match=r"to be one of mnist-2d, .*; got 'mnist-meanfield' \(near: mnist-mean"
@@ -139,6 +150,42 @@ BAD = {
     "an objective": (
         lambda: Config(objective=ObjectiveConfig(free_bits=-1)),
         r"Expected --objective.free-bits to be at least 0 and below inf; got -1\.",
+    ),
+    "an unknown objective": (
+        lambda: Config(objective=ObjectiveConfig(name="iwea")),
+        r"Expected --objective.name to be one of dreg, elbo, iwae, stl; got 'iwea' \(near: iwae",
+    ),
+    "K": (
+        lambda: Config(objective=ObjectiveConfig(name="iwae", num_samples=0)),
+        r"Expected --objective.num-samples to be positive; got 0\.",
+    ),
+    "a KL term of the importance-weighted bound": (
+        lambda: Config(objective=ObjectiveConfig(name="dreg", beta=0.5)),
+        r"Expected the objective that --objective.beta is for to be one of elbo, stl; got 'dreg'\.",
+    ),
+    "a closed form of draws": (
+        lambda: Config(objective=ObjectiveConfig(name="stl", kl="closed-form")),
+        r"Expected the objective that --objective.kl is for to be one of elbo; got 'stl'\.",
+    ),
+    "an unknown KL term": (
+        lambda: Config(objective=ObjectiveConfig(kl="closed")),
+        r"Expected --objective.kl to be one of closed-form, sampled; got 'closed' \(near: closed-form\)\.",
+    ),
+    "a closed form of a flow": (
+        lambda: Config(objective=ObjectiveConfig(kl="closed-form"), prior=PriorConfig(flow="iaf")),
+        r"Expected a Gaussian posterior and prior for --objective.kl closed-form .*; got iaf\.",
+    ),
+    "the density of a flow": (
+        lambda: Config(objective=ObjectiveConfig(name="dreg"), posterior=PosteriorConfig(flow="planar")),
+        r"Expected --posterior.flow none for the objective dreg .*; got planar\.",
+    ),
+    "cycles without a rise": (
+        lambda: Config(objective=ObjectiveConfig(kl_cycle_steps=10)),
+        r"Expected the --objective.kl-warmup-steps of --objective.kl-cycle-steps to be positive; got 0\.",
+    ),
+    "a cycle shorter than its rise": (
+        lambda: Config(objective=ObjectiveConfig(kl_cycle_steps=10, kl_warmup_steps=11)),
+        r"Expected --objective.kl-cycle-steps to be at least the 11 steps of the rise; got 10\.",
     ),
     "grey pixels for a Bernoulli": (
         lambda: Config(data=DataConfig(binarization="none")),

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from typing import ClassVar, Literal
 
-from jaxvae._checks import expect_in_range, expect_positive, expected
+from jaxvae._checks import expect_choice, expect_in_range, expect_positive, expected
 from jaxvae.config.options import Options
 
 ObjectiveName = Literal["elbo", "stl", "iwae", "dreg"]
@@ -18,6 +18,7 @@ class ObjectiveConfig(Options):
     """What is maximised: a bound of log p(x), and what helps it to start."""
 
     kind: ClassVar[str] = "name"
+    called: ClassVar[str] = "objective"
     choices: ClassVar[tuple[str, ...]] = typing.get_args(ObjectiveName)
     takers: ClassVar[dict[str, tuple[str, ...]]] = {
         "elbo": ("num_samples", "kl", *_KL, "consistency"),
@@ -58,6 +59,8 @@ class ObjectiveConfig(Options):
     def check(self, name: str) -> None:
         """Raises `ValueError` on an unknown objective, an option that it does not take, or a bad number."""
         super().check(name)
+        if self.kl is not None:
+            expect_choice(f"--{name}.kl", self.kl, ["sampled", "closed-form"])
         for option in self.any_number:
             if getattr(self, option) is not None:
                 flag = f"--{name}.{option.replace('_', '-')}"
