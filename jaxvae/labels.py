@@ -5,10 +5,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from jaxvae._checks import expect_positive, expected
+from jaxvae._checks import expect_positive, expect_shape, expected
 from jaxvae._typing import Key, Label
 
 
@@ -17,9 +18,9 @@ def expect_label(y: Label | None, label_dim: int) -> None:
     if y is None and label_dim:
         raise expected("a label", f"of shape ({label_dim},), as the model is conditional", "none")
     if y is not None and not label_dim:
-        raise expected("no label", "as the model is not conditional", f"one of shape {y.shape}")
-    if y is not None and y.shape != (label_dim,):
-        raise expected("the label", f"to have shape ({label_dim},)", y.shape)
+        raise expected("no label", "as the model is not conditional", f"one of shape {jnp.shape(y)}")
+    if y is not None:
+        expect_shape("the label", jnp.shape(y), (label_dim,))
 
 
 def expect_classes(what: str, labels: Shaped[np.ndarray, " N"], num_classes: int) -> None:

@@ -46,7 +46,8 @@ def latent_statistics(
 ) -> LatentStatistics:
     """Moments of q(z | x, y) and its divergence from the prior, exact wherever Gaussians allow it.
 
-    The moments are exact for a diagonal Gaussian posterior, the divergence between two diagonal Gaussians:
+    The moments are exact for a diagonal Gaussian posterior, the divergence between two diagonal Gaussians
+    (those that are distrax's `Independent(Normal)`):
     KL = sum_d log(s'_d / s_d) + (s_d^2 + (m_d - m'_d)^2) / (2 s'_d^2) - 1/2 (Kingma & Welling 2014,
     appendix B, arXiv:1312.6114, for any m' and s'). Otherwise they are estimated without bias from draws,
     KL as the mean of log q - log p, for which a flow posterior needs no inverse. The divergence of a flow

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from jaxvae._checks import expected
 from jaxvae._typing import (
     Image,
     Key,
@@ -136,6 +137,7 @@ def make_path_terms(model: VAE, x: Image, y: Label | None = None) -> Callable[..
 
     Sticking the landing (Roeder et al. 2017, eq. 8, arXiv:1703.09194): the other part, the gradient of log q
     at a fixed z, is 0 on average, and noise. It takes log q at a given z: with a flow, that is its inverse.
+    There is reverse mode alone.
 
     Args:
         model: a `VAE`, or any object with its three functions.
@@ -145,9 +147,15 @@ def make_path_terms(model: VAE, x: Image, y: Label | None = None) -> Callable[..
     Returns:
         `path_terms_fn(key, slope=1.0)`, the values of `make_log_weight_terms`; `slope` multiplies the
         gradient that passes through z, and changes no value.
+
+    Raises:
+        ValueError: if the posterior is no pytree of arrays, as distrax's are: its parameters would be hidden.
     """
     posterior = model.posterior(x, y)
-    fixed = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, posterior)
+    hidden = [leaf for leaf in jax.tree.leaves(posterior) if not eqx.is_array_like(leaf)]
+    if hidden:
+        raise expected("the posterior", "to be a pytree of arrays", type(hidden[0]).__name__)
+    fixed = jax.tree.map(jax.lax.stop_gradient, posterior)
 
     def path_terms_fn(key: Key, slope: Scalar | float = 1.0) -> LogWeightTerms:
         z = _with_slope(posterior.sample(seed=key), jnp.asarray(slope))

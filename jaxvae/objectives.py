@@ -157,13 +157,22 @@ def make_loss(
             for the KL term is given for `iwae`.
     """
     expect_choice("bound", bound, ["elbo", "iwae"])
-    given = {"beta": beta, "kl_warmup_steps": kl_warmup_steps, "free_bits": free_bits}
+    given: dict[str, float | None] = {
+        "beta": beta,
+        "kl_warmup_steps": kl_warmup_steps,
+        "free_bits": free_bits,
+    }
     for name, value in {**given, "consistency": consistency}.items():
         expect_in_range(name, value, 0, float("inf"))
-    if bound == "iwae" and (given != _NO_CHANGE or kl_cycle_steps is not None):
+    given["kl_cycle_steps"] = kl_cycle_steps
+    if bound == "iwae" and given != _NO_CHANGE:
         raise expected("the bound iwae", "without what is for a KL term", given)
-    if kl_cycle_steps is not None and not 0 < kl_warmup_steps <= kl_cycle_steps:
-        raise expected("kl_cycle_steps", f"to be at least kl_warmup_steps {kl_warmup_steps}", kl_cycle_steps)
+    if kl_cycle_steps is not None:
+        expect_positive("kl_warmup_steps of cycles", kl_warmup_steps)
+        if kl_cycle_steps < kl_warmup_steps:
+            raise expected(
+                "kl_cycle_steps", f"to be at least kl_warmup_steps {kl_warmup_steps}", kl_cycle_steps
+            )
 
     def kl_weight(step: Scalar) -> Scalar | float:
         now = step if kl_cycle_steps is None else step % kl_cycle_steps
@@ -179,7 +188,7 @@ def make_loss(
     return combine
 
 
-_NO_CHANGE = {"beta": 1.0, "kl_warmup_steps": 0, "free_bits": 0.0}
+_NO_CHANGE = {"beta": 1.0, "kl_warmup_steps": 0, "free_bits": 0.0, "kl_cycle_steps": None}
 
 
 def _keys(key: Key, num_samples: int) -> Key:
@@ -201,8 +210,8 @@ def _doubly_reparameterized(
 ) -> tuple[Scalar, LogWeightTerms]:
     """The bound with the gradient of `dreg`, and what `fn` gives."""
     weights = jax.lax.stop_gradient(jax.nn.softmax(log_weight_of(jax.vmap(fn)(keys))))
-    # The same values as above, which XLA computes once. One factor of the weight is the slope here, for what
-    # passes through z, and one is below, for all.
+    # The same values as above, which XLA computes once where it sees that (of dense decoders without weight
+    # normalisation). One factor of the weight is the slope here, for what passes through z, one is below.
     values = jax.vmap(fn)(keys, weights)
     log_weights = log_weight_of(values)
     surrogate = jnp.sum(weights * log_weights)

@@ -72,7 +72,11 @@ def test_bayes_rule_finds_the_class(run, tmp_path, capsys):
     values = json.loads(out)
     assert values["accuracy"] > 0.9
     assert values["accuracy_standard_error"] < 0.05
-    assert values["num_images"] == 40
+    assert (values["num_images"], values["labels"]) == (40, "one-hot")
+    # log p(x) = log p(x, y) - log p(y | x), and the label is all but certain.
+    frequencies = np.array(load_run(run).label_counts) / 100
+    assert values["log_p_x_without_label"] < values["log_p_x"] + np.log(frequencies.max()) + 0.1
+    assert values["log_p_x_without_label"] > values["log_p_x"] + np.log(frequencies.min()) - 0.1
     # It is the image that it goes by, and not the label beside it.
     wrong = write_bands(tmp_path / "wrong", shift=1)
     given = ["--classify", "--num-samples", 20, "--num-images", 30, "--data-dir", wrong, "--json"]
@@ -85,6 +89,8 @@ def test_accuracy_is_printed_for_people(run, capsys):
     code, out, _ = run_main(capsys, "evaluate", run, "--classify", "--num-samples", 2, "--num-images", 9)
     assert code == 0
     assert "test accuracy  " in out
+    assert "test log p(x|y) " in out
+    assert "whatever the label" in out
 
 
 def test_a_sample_of_a_class_is_of_that_class(run, tmp_path, capsys):

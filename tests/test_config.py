@@ -67,6 +67,12 @@ def test_another_objective_drops_what_it_does_not_take():
     assert follow_choices(config, wanted).objective == ObjectiveConfig(name="iwae")
 
 
+def test_another_gradient_of_the_same_bound_keeps_what_it_takes():
+    config = load_preset("mnist-cvae-squared-error")
+    wanted = dataclasses.replace(config, objective=dataclasses.replace(config.objective, name="stl"))
+    assert follow_choices(config, wanted).objective == ObjectiveConfig(name="stl", beta=5e-6)
+
+
 def test_an_unknown_preset_names_the_near_ones():
     with pytest.raises(
         ValueError, match=r"to be one of mnist-2d, .*; got 'mnist-meanfield' \(near: mnist-mean"
@@ -196,6 +202,14 @@ BAD = {
         lambda: Config(likelihood=LikelihoodConfig(name="categorical")),
         r"Expected grey pixels for the likelihood categorical \(--data.binarization none\);"
         r" got --data.binarization static\.",
+    ),
+    "binary pixels for a density": (
+        lambda: Config(likelihood=LikelihoodConfig(name="continuous-bernoulli")),
+        r"Expected grey pixels for the likelihood continuous-bernoulli .*; got --data.binarization static\.",
+    ),
+    "binary pixels for a density of learned width": (
+        lambda: Config(likelihood=LikelihoodConfig(name="gaussian", spread="learned")),
+        r"Expected grey pixels for the likelihood gaussian .*; got --data.binarization static\.",
     ),
     "an unknown likelihood": (
         lambda: Config(likelihood=LikelihoodConfig(name="gausian")),

@@ -247,6 +247,22 @@ def test_the_importance_weighted_bound_has_no_kl_term(given):
         make_loss("iwae", **given)
 
 
+def test_a_posterior_that_hides_its_parameters_is_refused(key):
+    class Hidden:
+        def __init__(self, normal):
+            self.sample, self.log_prob = normal.sample, normal.log_prob
+
+    model = AFFINE.vae()
+    hiding = VAE(lambda x, y=None: Hidden(model.posterior(x)), model.prior, model.likelihood)
+    with pytest.raises(ValueError, match=r"Expected the posterior to be a pytree of arrays; got Hidden\."):
+        make_path_weight(hiding, X)
+
+
+def test_cycles_without_a_rise_are_refused():
+    with pytest.raises(ValueError, match=r"Expected kl_warmup_steps of cycles to be positive; got 0\."):
+        make_loss(kl_cycle_steps=8)
+
+
 def test_a_cycle_shorter_than_its_rise_and_an_unknown_bound_are_refused():
     with pytest.raises(
         ValueError, match=r"Expected kl_cycle_steps to be at least kl_warmup_steps 9; got 8\."

@@ -9,6 +9,7 @@ import jax
 from jaxvae import data
 from jaxvae._checks import expect_choice
 from jaxvae._typing import Distribution, Key, LogJointFn
+from jaxvae.build.models import num_pixel_maps
 from jaxvae.config import Config
 from jaxvae.estimators import (
     Estimate,
@@ -27,6 +28,9 @@ SCHEDULES = {"sigmoid": sigmoid_schedule, "linear": linear_schedule}
 
 # Of the posterior of an image where its divergence from the prior has no closed form.
 _LATENT_DRAWS = 50
+
+# Up to so many maps of the decoder for each channel, they are not what takes the memory.
+_FEW_MAPS = 8
 
 _T = TypeVar("_T")
 
@@ -81,6 +85,11 @@ def _batch_size() -> int:
     return 100 if jax.default_backend() == "cpu" else 1000
 
 
+def _chunk_size(config: Config, fitting: int) -> int:
+    """What was asked for, or as many as fit of one map for each channel, and fewer where there are many."""
+    return config.evaluate.chunk_size or max(1, fitting * _FEW_MAPS // max(_FEW_MAPS, num_pixel_maps(config)))
+
+
 def build_bounds(config: Config, *, num_classes: int = 0) -> Evaluator:
     """The evaluator of simulated images, from both sides; it takes their numbers in the place of images.
 
@@ -104,8 +113,8 @@ def build_bounds(config: Config, *, num_classes: int = 0) -> Evaluator:
 
 
 def _make_importance(config: Config) -> tuple[EstimateFn, int]:
-    chunk_size = 40 if jax.default_backend() == "cpu" else 50
-    num_samples, chunk_size = config.evaluate.num_samples, config.evaluate.chunk_size or chunk_size
+    chunk_size = _chunk_size(config, 40 if jax.default_backend() == "cpu" else 50)
+    num_samples = config.evaluate.num_samples
 
     def score(model: VAE, key: Key, x, y) -> Estimate:
         log_weight_fn = make_log_weight(model, x, y)
@@ -134,7 +143,7 @@ def _annealing_options(config: Config) -> tuple[dict[str, Any], int]:
         "schedule": SCHEDULES[given.schedule](given.num_temperatures),
         "num_chains": given.num_chains,
         "num_leapfrog": given.num_leapfrog,
-        "chunk_size": given.chunk_size or chunk_size,
+        "chunk_size": _chunk_size(config, chunk_size),
     }, batch_size
 
 

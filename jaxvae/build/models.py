@@ -146,7 +146,7 @@ def build_likelihood(
         return labels.embed(build_decoder(config.decoder, *sizes, out_shape, dtype, key), keys[1])
 
     if config.pixelcnn.model == "none":
-        recipe = LIKELIHOODS[config.likelihood.name](**config.likelihood.options())
+        recipe = _pixels(config)
         out_shape = (recipe.num_maps * image_shape[0], *image_shape[1:])
         return Likelihood(decoder(out_shape, keys[0]), recipe.distribution)
     expect_choice("the likelihood of a PixelCNN", config.likelihood.name, ["bernoulli"])
@@ -154,6 +154,15 @@ def build_likelihood(
     context_shape = (options.pop("context_maps", 32), *image_shape[1:])
     pixelcnn = nn.PixelCNN(image_shape, context_shape[0], dtype=dtype, key=pixels_key, **options)
     return PixelCNNLikelihood(decoder(context_shape, decoder_key), pixelcnn)
+
+
+def _pixels(config: Config) -> Recipe:
+    return LIKELIHOODS[config.likelihood.name](**config.likelihood.options())
+
+
+def num_pixel_maps(config: Config) -> int:
+    """How many maps of the decoder's say what each channel of the pixels is."""
+    return _pixels(config).num_maps
 
 
 def _resolved(config: Options) -> dict[str, Any]:

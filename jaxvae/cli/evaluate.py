@@ -119,9 +119,10 @@ def _replaced(part, **values):
 
 def describe_evaluation(summary: dict) -> str:
     """The lines that a person reads."""
+    score = "log p(x) " if summary["labels"] == "none" else "log p(x|y)"
     split, ess = summary["split"], f"effective sample size {summary['effective_sample_size']:.1f}"
     lines = [
-        f"{split} log p(x)  {summary['log_p_x']:.3f} +- {summary['log_p_x_standard_error']:.3f} nats "
+        f"{split} {score} {summary['log_p_x']:.3f} +- {summary['log_p_x_standard_error']:.3f} nats "
         f"({_describe_estimator(summary)} of {summary['num_images']:,} images, "
         f"Monte Carlo error {summary['log_p_x_monte_carlo_error']:.4f}, {ess})"
     ]
@@ -138,6 +139,7 @@ def describe_evaluation(summary: dict) -> str:
     if "accuracy" in summary:
         accuracy, error = summary["accuracy"], summary["accuracy_standard_error"]
         lines.append(f"{split} accuracy  {accuracy:.4f} +- {error:.4f}")
+        lines.append(f"{split} log p(x)  {summary['log_p_x_without_label']:.3f} nats, whatever the label")
     return "\n".join(lines)
 
 

@@ -58,7 +58,9 @@ class LikelihoodConfig(Options):
                 "(a binarization, or --likelihood.name grey-bernoulli to insist)",
                 "--data.binarization none",
             )
-        if num_levels == 256 and binarization != "none":
+        # Of binary pixels a density has no upper bound, but for squared error, which is not trained as one.
+        is_density = self.name == "continuous-bernoulli" or self.spread in ("learned", "per-pixel")
+        if (num_levels == 256 or is_density) and binarization != "none":
             raise expected(
                 f"grey pixels for the likelihood {self.name}",
                 "(--data.binarization none)",

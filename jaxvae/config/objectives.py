@@ -56,6 +56,13 @@ class ObjectiveConfig(Options):
         """Draws of every image at every step."""
         return self.num_samples or _NUM_SAMPLES[self.name]
 
+    def follow(self, wanted: "ObjectiveConfig") -> "ObjectiveConfig":
+        """Where another gradient of the same bound is wanted, that with the options that it takes too."""
+        if wanted.bound != self.bound:
+            return ObjectiveConfig(name=wanted.name)
+        shared = {key: value for key, value in self.options().items() if key in self.takers[wanted.name]}
+        return ObjectiveConfig(name=wanted.name, **shared)
+
     def check(self, name: str) -> None:
         """Raises `ValueError` on an unknown objective, an option that it does not take, or a bad number."""
         super().check(name)

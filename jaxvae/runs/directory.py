@@ -73,7 +73,7 @@ class Run:
         return Checkpoints(self.directory / "checkpoints")
 
     def load_state(self, *, best: bool = False) -> tuple[TrainState, Tally]:
-        """The latest state, or the best one by validation ELBO, and the tally that goes with it.
+        """The latest state, or the best one by the validation images, and the tally that goes with it.
 
         Raises:
             ValueError: if there is no readable checkpoint, or it is of another model.
@@ -82,7 +82,7 @@ class Run:
         return self.checkpoints.restore((state, new_tally(self.config)), best=best)
 
     def load_model(self) -> VAE:
-        """The model to use: the best by validation ELBO, or the last where no split was held out."""
+        """The model to use: the best by the validation images, or the last where they do not choose."""
         state, _ = self.load_state(best=True)
         return state.eval_model
 
@@ -158,7 +158,8 @@ def create_run(
     label_counts = dataset.label_counts if conditional else None
     run = Run(directory, preset, config, dataset.image_shape, len(dataset.train.images), label_counts)
     build_model(config, run.image_shape, make_key(config, "model"), run.num_classes)
-    run.labels(dataset, "test")
+    for split in ("test",) if dataset.validation is None else ("validation", "test"):
+        run.labels(dataset, split)
     expect_in_range("--batch-size", config.batch_size, 1, len(dataset.train.images) + 1)
     expect_evaluable(config, dataset)
     if directory.exists() and not overwrite:

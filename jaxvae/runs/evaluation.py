@@ -82,7 +82,7 @@ def classify_run(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
     """How often the class of the highest log p(x | y) + log p(y), Bayes' rule, is the image's own.
 
     log p(x | y) of every class is by the estimator of the settings, with the same draws for each; p(y) is the
-    classes' share of the training images.
+    classes' share of the training images. The sum over the classes is p(x), whatever the label.
 
     Args:
         run: a run of a conditional model with a checkpoint.
@@ -90,7 +90,8 @@ def classify_run(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
         split: `train`, `validation` or `test`.
 
     Returns:
-        `accuracy`, in [0, 1], and `accuracy_standard_error` over images like these.
+        `accuracy`, in [0, 1], and `accuracy_standard_error` over images like these; `log_p_x_without_label`,
+        in nats.
 
     Raises:
         ValueError: if the model is not conditional, or as `evaluate_run` does.
@@ -100,16 +101,18 @@ def classify_run(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
     evaluator = build_evaluator(run.config, num_classes=run.num_classes, training=split == "train")
     images, labels = _scored(run, dataset, split)
     key, model = make_key(run.config, "evaluate"), run.load_model()
-    log_joint = np.empty((run.num_classes, len(images)))
+    counts = np.array(run.label_counts)
+    log_joint = np.full((run.num_classes, len(images)), -np.inf)
     with ProgressBar(log_joint.size, "score") as bar:
-        for y, count in enumerate(run.label_counts or ()):
+        for y in np.flatnonzero(counts).tolist():
             show = functools.partial(_show, bar, before=y * len(images))
             evaluation = evaluator(model, key, images, np.full_like(labels, y), on_batch=show)
-            log_joint[y] = evaluation.log_p + (np.log(count) if count else -np.inf)
+            log_joint[y] = evaluation.log_p + np.log(counts[y] / counts.sum())
     correct = np.argmax(log_joint, axis=0) == labels
     accuracy = float(np.mean(correct))
     error = (accuracy * (1 - accuracy) / len(correct)) ** 0.5
-    return {"accuracy": accuracy, "accuracy_standard_error": error}
+    log_p_x = float(np.mean(np.logaddexp.reduce(log_joint, axis=0)))
+    return {"accuracy": accuracy, "accuracy_standard_error": error, "log_p_x_without_label": log_p_x}
 
 
 def expect_conditional(run: Run, flag: str) -> None:
@@ -178,6 +181,7 @@ def summarize(
         "split": split,
         "training_images": run.num_training_images,
         "binarization": "static" if frozen else config.data.binarization,
+        "labels": config.model.labels,
         "seed": config.seed,
         "precision": config.precision,
         "device": jax.devices()[0].device_kind,

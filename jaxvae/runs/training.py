@@ -127,9 +127,10 @@ def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
     config = dataclasses.replace(config, evaluate=evaluate)
     evaluator = build_evaluator(config, num_classes=run.num_classes)
     images, labels, key = dataset.split(name).images, run.labels(dataset, name), make_key(config, "monitor")
-    # What is maximised chooses.
+    # What is maximised chooses; with another weight on the KL term that is neither number.
     bound = "log_p_x" if config.objective.bound == "iwae" else "elbo"
-    selects = bound if name == "validation" else None
+    chooses = name == "validation" and config.objective.beta in (None, 1)
+    selects = bound if chooses else None
     return Monitor(name, lambda model: evaluator(model, key, images, labels), selects)
 
 

@@ -123,7 +123,7 @@ class Observer:
 
     Args:
         every: steps between looks.
-        look: `(step, model)`, called at each multiple of `every`.
+        look: `(step, model)`, called at each multiple of `every`; the model's arrays are gone after it.
     """
 
     every: int
