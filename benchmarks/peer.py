@@ -62,6 +62,10 @@ class Peer:
     def __init__(self, config: Config):
         if config.pixelcnn.model != "none":
             raise ValueError("Expected a model that the PyTorch peer has; got a PixelCNN.")
+        if config.objective.name != "elbo" or config.objective.samples != 1:
+            raise ValueError(
+                f"Expected the ELBO of one draw, which is the PyTorch peer's; got {config.objective}."
+            )
         self._sizes = {
             "latent_dim": config.model.latent_dim,
             "encoder": network_options(config.encoder),

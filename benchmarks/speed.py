@@ -239,6 +239,8 @@ def add_shares(results: dict[str, dict]) -> None:
 def measure(options: Options) -> dict:
     """All cases in turn, repeated."""
     config = load_preset(options.preset)
+    if config.model.labels != "none" or config.likelihood.name not in ("bernoulli", "grey-bernoulli"):
+        raise ValueError(f"Expected a preset of unlabelled Bernoulli pixels; got {options.preset}.")
     images = jnp.asarray(build_dataset(config).train.images)
     gigaflop = count_work(config, images.shape[1:], options)
     peaks = [peak_case(precision) for precision in options.precisions]

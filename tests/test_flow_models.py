@@ -147,6 +147,7 @@ def test_a_flow_posterior_in_a_loss_of_one_s_own(key):
 def test_every_preset_can_be_built(name):
     config = load_preset(name)
     config.check()
-    model = eqx.filter_eval_shape(lambda key: build_model(config, (1, 28, 28), key), jax.random.key(0))
+    sizes = ((1, 28, 28), jax.random.key(0), 0 if config.model.labels == "none" else 10)
+    model = eqx.filter_eval_shape(lambda: build_model(config, *sizes))
     leaves = [leaf for leaf in jax.tree.leaves(model) if isinstance(leaf, jax.ShapeDtypeStruct)]
     assert sum(leaf.size for leaf in leaves if leaf.dtype == jnp.float32) > 10_000
