@@ -73,7 +73,8 @@ def save_curves(path: str | os.PathLike, records: Sequence[dict[str, float]]) ->
     # The object interface, which leaves the caller's pyplot and its backend alone.
     from matplotlib.figure import Figure
 
-    names = sorted({name for record in records for name in record if name.endswith(("_elbo", "_log_p_x"))})
+    bounds = ("_elbo", "_iwae", "_log_p_x")
+    names = sorted({name for record in records for name in record if name.endswith(bounds)})
     if not names:
         raise expected("the records of a run", "to hold an ELBO or a log p(x)", f"{len(records)} records")
     figure = Figure(figsize=(7, 4.5), layout="constrained")

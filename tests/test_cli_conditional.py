@@ -127,11 +127,13 @@ def test_a_conditional_run_is_plotted_and_bounded(run, capsys):
 def test_another_objective_trains_with_its_records(data, tmp_path, capsys):
     objective = ["--objective.name", "dreg", "--objective.num-samples", 3]
     given = ["--data-dir", data, *SMALL, *LABELS, *objective, "--steps", 10, "--run-dir", tmp_path / "run"]
-    code, _, err = run_main(capsys, "train", *given)
+    code, out, err = run_main(capsys, "train", *given)
     assert code == 0, err
+    assert "step  train iwae  validation elbo" in out
     record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert record["train_elbo"] < record["train_iwae"]
     assert record["train_kl"] > 0
+    assert run_main(capsys, "plot", tmp_path / "run")[0] == 0
 
 
 @pytest.fixture(scope="module")

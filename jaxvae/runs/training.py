@@ -23,7 +23,7 @@ from jaxvae.train import TrainState
 from jaxvae.train.loop import Monitor, Observer, Plan, Tally, train
 from jaxvae.train.step import TrainStep
 
-_COLUMNS = ("train_elbo", "{0}_elbo", "{0}_log_p_x", "examples_per_second")
+_COLUMNS = ("train_{bound}", "{split}_elbo", "{split}_log_p_x", "examples_per_second")
 
 
 def train_run(
@@ -135,7 +135,7 @@ def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
 
 
 def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:
-    columns = [name.format(monitor_name) for name in _COLUMNS]
+    columns = [name.format(bound=run.config.objective.bound, split=monitor_name) for name in _COLUMNS]
     return writers.Writers(
         writers.Console(run.config.steps, columns, step=step, lines=not quiet),
         writers.JsonLines(run.directory / "metrics.jsonl", step=step),
