@@ -2,6 +2,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 from jaxvae.config import (
@@ -18,6 +19,7 @@ from jaxvae.config import (
     from_dict,
     to_dict,
 )
+from jaxvae.objectives import make_loss
 from jaxvae.presets import PRESETS, load_preset
 
 
@@ -57,7 +59,10 @@ def test_another_part_drops_the_options_of_the_one_it_replaces():
 
 
 def test_what_is_0_is_allowed_where_it_means_none():
-    Config(objective=ObjectiveConfig(beta=0.0, kl_warmup_steps=0, free_bits=0.0, consistency=0.0)).check()
+    objective = ObjectiveConfig(beta=0.0, kl_warmup_steps=0, free_bits=0.0, consistency=0.0)
+    Config(objective=objective).check()
+    terms = {"elbo": jnp.array(-100.0), "kl": jnp.array(20.0)}
+    assert make_loss(**objective.options())(terms, jnp.array(3)) == 80
 
 
 def test_another_objective_drops_what_it_does_not_take():
