@@ -136,6 +136,26 @@ def test_another_objective_trains_with_its_records(data, tmp_path, capsys):
     assert run_main(capsys, "plot", tmp_path / "run")[0] == 0
 
 
+@pytest.mark.parametrize(("beta", "chooses"), [(1, True), (0.5, False)])
+def test_the_validation_images_choose_where_they_are_scored_by_what_is_maximised(
+    data, tmp_path, capsys, beta, chooses
+):
+    given = [
+        "--data-dir",
+        data,
+        *SMALL,
+        "--objective.beta",
+        beta,
+        "--steps",
+        10,
+        "--run-dir",
+        tmp_path / "run",
+    ]
+    code, _, err = run_main(capsys, "train", *given)
+    assert code == 0, err
+    assert (tmp_path / "run" / "checkpoints" / "best").exists() == chooses
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("runs") / "plain"

@@ -108,8 +108,7 @@ class Monitor:
     Args:
         name: prefix of its numbers in the records, such as `validation`.
         evaluate: `(model) -> Evaluation`.
-        selects: the number of its summary whose highest value chooses the best checkpoint, such as `elbo`;
-            None for test images.
+        selects: the number of its summary that chooses the best checkpoint, such as `elbo`; None for none.
     """
 
     name: str
@@ -159,11 +158,9 @@ def train(
         plan: how long, and how often to look.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
-        observer: looks at the model, with the averaged parameters where they are kept; training is stopped
-            meanwhile, and not changed.
+        observer: looks at the model, with the averaged parameters where they are kept, and changes nothing.
         writer: takes the records `step`, `epoch`, `train_elbo` and the other terms likewise,
-            `examples_per_second` and the monitor's
-            `<name>_elbo` and `<name>_log_p_x`.
+            `examples_per_second` and the monitor's `<name>_elbo` and `<name>_log_p_x`.
         checkpoints: where to save; None for nowhere.
         tally: of the run's earlier parts.
         stop_requested: asked between dispatches; when true, saves and returns early.
@@ -184,10 +181,8 @@ def train(
         part = runner.run(state, stop, stop_requested)
         state, now = part.state, int(part.state.step)
         _expect_finite(state, part.losses, checkpoints)
-        tally = tally.plus(
-            train_seconds=part.seconds,
-            compile_seconds=part.compile_seconds,
-        ).plus_terms(part.sums, part.num_steps)
+        tally = tally.plus(train_seconds=part.seconds, compile_seconds=part.compile_seconds)
+        tally = tally.plus_terms(part.sums, part.num_steps)
         if observer is not None and now % observer.every == 0:
             observer.look(now, state.eval_model)
         if plan.stops_at(now):
