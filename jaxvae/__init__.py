@@ -8,6 +8,7 @@ from jaxvae import likelihoods as likelihoods
 from jaxvae import posteriors as posteriors
 from jaxvae import presets as presets
 from jaxvae import priors as priors
+from jaxvae.data import Dataset as Dataset
 from jaxvae.data import load_dataset as load_dataset
 from jaxvae.estimators import annealed_log_likelihood as annealed_log_likelihood
 from jaxvae.estimators import bidirectional_gap as bidirectional_gap

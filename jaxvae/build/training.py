@@ -37,10 +37,19 @@ def make_key(config: Config, purpose: str) -> Key:
 def build_dataset(config: Config) -> data.Dataset:
     """Reads the data set."""
     config.check()
-    source = config.data.dir or "mnist"
     return data.load_dataset(
-        source, binarization=config.data.binarization, num_validation=config.data.num_validation
+        config.data.name,
+        data_dir=config.data.dir,
+        binarization=config.data.binarization,
+        num_validation=config.data.num_validation,
+        placement=config.data.placement,
     )
+
+
+def is_resident(config: Config, images: Any) -> bool:
+    """Whether training images go to the device as a whole, and not batch by batch."""
+    is_in_memory = isinstance(images, np.ndarray)
+    return is_in_memory and data.choose_placement(images.nbytes, config.data.placement) == "resident"
 
 
 def build_optimizer(config: Config) -> optax.GradientTransformation:

@@ -5,12 +5,14 @@ import math
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
 import tyro
 
 from jaxvae._checks import expect_choice
 from jaxvae.build import build_dataset
+from jaxvae.data import CATALOG
 from jaxvae.runs import (
     Run,
     bound_run,
@@ -24,7 +26,7 @@ from jaxvae.runs import (
 from jaxvae.writers import to_json
 
 _ANNEALING = ("num_chains", "num_temperatures", "num_leapfrog", "schedule", "start")
-_STORED = ("split", "data_dir", "classify")
+_STORED = ("split", "data_name", "data_dir", "classify")
 # The options that an estimator does not take.
 _STRANGE = {"importance": _ANNEALING, "ais": ("num_samples",), "bdmc": ("num_samples", *_STORED)}
 _NOT_GIVEN = (None, False)
@@ -64,8 +66,10 @@ class Evaluate:
     """Importance samples or chains of an image at a time; never changes the result."""
     precision: Literal["float32", "bfloat16"] | None = None
     """Of the operands of matrix products; the run's own where none is given."""
+    data_name: str | None = None
+    """Another data set to score: a name, tfds:NAME, or the path of a file or directory."""
     data_dir: pathlib.Path | None = None
-    """Directory of other IDX files to score."""
+    """Where the files of the data set are; without --data-name, those of another to score."""
     seed: int | None = None
     """Of the draws; the run's own where none is given."""
     classify: bool = False
@@ -88,7 +92,12 @@ class Evaluate:
             if self.classify:
                 summary |= classify_run(run, dataset, split)
         print(to_json(summary) if self.json else describe_evaluation(summary))
-        advise(summary, run, self.data_dir)
+        advise(summary, run, self._data_flags())
+
+    def _data_flags(self) -> list[str]:
+        """What names the data set, to be said again."""
+        flags = {"--data-name": self.data_name, "--data-dir": self.data_dir}
+        return [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
 
     def _load(self) -> Run:
         """The run with what was given in place of its own settings."""
@@ -107,8 +116,13 @@ class Evaluate:
         evaluate = dataclasses.replace(evaluate, num_images=self.num_images)
         evaluate.check()
         # Another data set's test images need no validation images taken from its training ones.
-        other = self.data_dir is not None and self.split != "validation"
-        data = _replaced(run.config.data, dir=self.data_dir, num_validation=0 if other else None)
+        is_other = self.data_name is not None or self.data_dir is not None
+        data = run.config.data
+        if is_other:
+            name = self.data_name or (data.name if data.name in CATALOG else "mnist")
+            data = dataclasses.replace(data, name=name, dir=self.data_dir)
+        if is_other and self.split != "validation":
+            data = dataclasses.replace(data, num_validation=0)
         config = _replaced(run.config, evaluate=evaluate, data=data, precision=self.precision, seed=self.seed)
         return dataclasses.replace(run, config=config)
 
@@ -160,15 +174,13 @@ def _describe_estimator(summary: dict) -> str:
     return f"{path} from the {summary['start']}"
 
 
-def advise(summary: dict, run: Run, data_dir: pathlib.Path | None = None) -> None:
+def advise(summary: dict, run: Run, data_flags: Sequence[str] = ()) -> None:
     """Says on standard error, in one line, when log p(x) is not to be trusted, and what is better."""
     unreliable = 1 - summary["reliable"]
     if unreliable <= _TOLERATED or summary["split"] == "simulated":
         return
     better = ["jaxvae", "evaluate", str(run.directory), "--estimator", "ais", "--split", summary["split"]]
-    if data_dir is not None:
-        better += ["--data-dir", str(data_dir)]
-    better += ["--num-images", str(min(500, summary["num_images"]))]
+    better += [*data_flags, "--num-images", str(min(500, summary["num_images"]))]
     if summary["estimator"] == "ais":
         better += ["--num-temperatures", str(10 * summary["num_temperatures"])]
     why = f"effective sample size {summary['effective_sample_size']:.1f}"

@@ -13,6 +13,7 @@ import tyro
 
 from jaxvae import presets
 from jaxvae._checks import InputError, expect_choice
+from jaxvae.cli.data import Data, Datasets
 from jaxvae.cli.evaluate import Evaluate
 from jaxvae.cli.pictures import Plot, Sample
 from jaxvae.cli.train import Train
@@ -37,6 +38,8 @@ _COMMANDS = {
     "sample": Sample,
     "plot": Plot,
     "presets": Presets,
+    "datasets": Datasets,
+    "data": Data,
 }
 
 

@@ -1,6 +1,7 @@
 """`jaxvae train`."""
 
 import dataclasses
+import os
 import pathlib
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from jaxvae.build import build_dataset
 from jaxvae.cli.evaluate import advise, describe_evaluation
 from jaxvae.cli.pictures import draw_of_labels
 from jaxvae.config import Config
-from jaxvae.data import Dataset
+from jaxvae.data import CATALOG, Dataset
 from jaxvae.interrupts import OutOfTime, StopRequest, stop_on_signals
 from jaxvae.model import VAE
 from jaxvae.runs import Run, create_run, expect_resumable, load_run, new_directory, train_run
@@ -107,10 +108,11 @@ class Train:
         return Observer(steps_per_epoch, look)
 
     def _config(self) -> Config:
-        """With the data's directory as it is found from anywhere."""
+        """With the data as they are found from anywhere."""
         data = self.config.data
-        data = data if data.dir is None else dataclasses.replace(data, dir=data.dir.absolute())
-        return dataclasses.replace(self.config, data=data)
+        name = os.path.abspath(data.name) if os.path.exists(data.name) and data.name not in CATALOG else data.name
+        directory = None if data.dir is None else data.dir.absolute()
+        return dataclasses.replace(self.config, data=dataclasses.replace(data, name=name, dir=directory))
 
 
 def _describe_training(results: dict) -> str:

@@ -43,12 +43,25 @@ class ModelConfig:
 class DataConfig:
     """The data set and its protocol."""
 
+    name: str = "mnist"
+    """A name (`jaxvae datasets` lists them), tfds:NAME, or the path of a file or directory."""
     dir: Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))] = None
-    """Directory of IDX files; the bundled MNIST where none is given."""
+    """Where the files of a name are; for mnist, those of any data set to take in its place."""
     binarization: Literal["static", "dynamic", "threshold", "none"] = "static"
     """How grey pixels become what the model sees."""
-    num_validation: int = 10_000
-    """Training images held out to choose the best checkpoint; 0 trains on all."""
+    num_validation: int | None = None
+    """Images held out to choose the best checkpoint, 0 to train on all; where none is given the data set's own,
+    or a sixth of the training images, 10,000 at most."""
+    placement: Literal["auto", "resident", "host", "stream"] = "auto"
+    """Where training images are: on the device, in the host's memory, or on disk; auto goes by their size."""
+
+    def check(self) -> None:
+        """Raises `ValueError` on a bad number or an unknown name."""
+        if self.num_validation is not None:
+            expect_in_range("--data.num-validation", self.num_validation, 0, float("inf"))
+        for name in ("binarization", "placement"):
+            hint = typing.get_type_hints(DataConfig)[name]
+            expect_choice(f"--data.{name}", getattr(self, name), typing.get_args(hint))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +181,7 @@ class Config:
         if self.batch_size % self.num_parts:
             raise expected("--num-parts", f"to divide the batch size {self.batch_size}", self.num_parts)
         expect_in_range("--seed", self.seed, 0, 2**32)
-        expect_in_range("--data.num-validation", self.data.num_validation, 0, float("inf"))
+        self.data.check()
         self.likelihood.check_pixels(self.data.binarization)
 
     def _check_gradient(self) -> None:

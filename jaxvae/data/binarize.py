@@ -1,6 +1,6 @@
 """From grey pixels to what a model is trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from jaxvae._checks import expect_choice
 from jaxvae._typing import Bytes, Key
 from jaxvae.data.augment import random_affine
+from jaxvae.data.on_disk import in_blocks
 
 # How pixels become what the model sees:
 #   static     one draw of every pixel as Bernoulli(grey / 255), frozen for ever
@@ -22,23 +23,34 @@ BINARIZATIONS = ("static", "dynamic", "threshold", "none")
 _STATIC_SEED = 20160101
 
 
-def draw_static(images: np.ndarray) -> np.ndarray:
-    """One frozen draw of each pixel as Bernoulli(grey / 255).
+def freeze_blocks(blocks: Iterable[np.ndarray], binarization: str) -> Iterator[np.ndarray]:
+    """What never changes of a binarisation: a threshold, or one frozen draw of each pixel.
 
-    From numpy's legacy `RandomState`, whose stream never changes between versions.
+    The draw is Bernoulli(grey / 255) by numpy's legacy `RandomState`, whose stream never changes between
+    versions, and is the same in blocks of any size.
 
     Args:
-        images: grey, uint8, all splits of a data set in their published order, images first.
+        blocks: grey images, uint8, in blocks: all splits of a data set in their published order.
+        binarization: `threshold`; `static` or `dynamic` for the draw.
 
-    Returns:
-        0 and 1, uint8, of the same shape.
+    Yields:
+        Each block as 0 and 1, uint8.
     """
     random = np.random.RandomState(_STATIC_SEED)
-    draws = np.empty_like(images)
-    for start in range(0, len(images), 10_000):  # the stream is the same in blocks, the memory is not
-        block = images[start : start + 10_000]
-        draws[start : start + 10_000] = random.random_sample(block.shape) < block / 255.0
-    return draws
+    for block in blocks:
+        if binarization == "threshold":
+            yield (block >= 128).astype(np.uint8)
+        else:
+            yield (random.random_sample(block.shape) < block / 255.0).astype(np.uint8)
+
+
+def freeze(images: np.ndarray, binarization: str) -> np.ndarray:
+    """The same of images in memory, `(N, ...)`."""
+    frozen, start = np.empty_like(images), 0
+    for block in freeze_blocks(in_blocks(images), binarization):
+        frozen[start : start + len(block)] = block
+        start += len(block)
+    return frozen
 
 
 def make_prepare(binarization: str, *, training: bool) -> Callable[[Key, Bytes], Float[Array, "B C H W"]]:

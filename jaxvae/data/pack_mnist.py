@@ -7,7 +7,7 @@ import hashlib
 import lzma
 import sys
 
-from jaxvae.data.idx import find_idx, load_idx
+from jaxvae.data.files.idx import find_idx, load_idx
 from jaxvae.data.mnist import PATH
 
 # Pixels have no text-like context to exploit: two per cent smaller than the defaults.

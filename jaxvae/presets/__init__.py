@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jaxvae._checks import expect_choice
 from jaxvae.config import Config
-from jaxvae.presets import deep, dense
+from jaxvae.presets import datasets, deep, dense
 from jaxvae.presets.dense import FLOWS
 from jaxvae.presets.tiny import TINY
 
@@ -22,6 +22,11 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "mnist-gated-conv-iaf": deep.mnist_gated_conv_iaf,
     "mnist-dense-skip-iaf": deep.mnist_dense_skip_iaf,
     "mnist-pixelcnn": deep.mnist_pixelcnn,
+    "fashion-mnist": datasets.fashion_mnist,
+    "fashion-mnist-grey": datasets.fashion_mnist_grey,
+    "omniglot": datasets.omniglot,
+    "caltech101-silhouettes": datasets.caltech101_silhouettes,
+    "frey-faces": datasets.frey_faces,
     **TINY,
     **FLOWS,
 }

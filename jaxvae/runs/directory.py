@@ -16,7 +16,7 @@ from jaxvae._checks import expect_choice, expect_in_range, expected
 from jaxvae._typing import Key
 from jaxvae.build import build_evaluator, build_model, build_optimizer, build_training, make_key
 from jaxvae.config import Config, from_dict, to_dict, to_flags
-from jaxvae.data import Dataset
+from jaxvae.data import Dataset, expect_labels
 from jaxvae.labels import expect_classes
 from jaxvae.model import VAE
 from jaxvae.train import Checkpoints, TrainState
@@ -56,7 +56,7 @@ class Run:
         """
         if not self.num_classes:
             return None
-        labels = dataset.split(split).labels
+        labels = expect_labels(dataset.split(split).labels)
         expect_classes(f"the {split} labels", labels, self.num_classes)
         return labels
 
@@ -186,11 +186,11 @@ def expect_evaluable(config: Config, dataset: Dataset) -> None:
 
 
 def expect_resumable(run: Run, preset: str, config: Config) -> None:
-    """Raises `ValueError` unless `config` continues `run`: its length and evaluations alone may differ."""
+    """Raises `ValueError` unless `config` continues `run`: its length, evaluations and placement may differ."""
     expect_choice("the preset of a resumed run", preset, [run.preset])
     old, new = to_flags(run.config), to_flags(config)
     for flag, value in new.items():
-        may_change = flag.startswith(("--steps", "--log-every", "--evaluate."))
+        may_change = flag.startswith(("--steps", "--log-every", "--evaluate.", "--data.placement"))
         if value != old[flag] and not may_change:
             raise expected(f"{flag} of a resumed run", f"to stay {old[flag]}", value)
 

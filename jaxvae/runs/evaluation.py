@@ -1,7 +1,6 @@
 """The evaluation of a run; what is done of one that was stopped is kept."""
 
 import functools
-import hashlib
 import math
 import shlex
 from typing import Any
@@ -13,7 +12,7 @@ from jaxvae import writers
 from jaxvae._checks import expect_in_range, expect_shape, expected
 from jaxvae.build import build_bounds, build_evaluator, build_latent_evaluator, make_key
 from jaxvae.config import PIXEL_LEVELS, to_dict
-from jaxvae.data import Dataset
+from jaxvae.data import Dataset, fingerprint, in_blocks
 from jaxvae.evaluate import Evaluation, load_evaluation
 from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest
 from jaxvae.latents import LatentUse
@@ -56,8 +55,7 @@ def evaluate_run(
         if stop is None:
             return evaluator(state.eval_model, key, images, labels, on_batch=lambda done: _show(bar, done))
         settings = writers.to_json({**to_dict(config), "step": int(state.step)})
-        content = settings.encode() + images.tobytes() + (b"" if labels is None else labels.tobytes())
-        made_from = hashlib.sha256(content).hexdigest()
+        made_from = fingerprint(settings, *in_blocks(images), labels)
         path = run.directory / _UNFINISHED
 
         def keep(done: Evaluation) -> None:
@@ -178,6 +176,7 @@ def summarize(
     # What is binarised afresh in training is frozen elsewhere.
     frozen = split != "train" and config.data.binarization == "dynamic"
     protocol = {
+        "data": config.data.name if config.data.dir is None else str(config.data.dir),
         "split": split,
         "training_images": run.num_training_images,
         "binarization": "static" if frozen else config.data.binarization,
@@ -187,7 +186,7 @@ def summarize(
         "device": jax.devices()[0].device_kind,
     }
     if split == "simulated":
-        del protocol["binarization"]
+        del protocol["data"], protocol["binarization"]
     if evaluation.num_leapfrog:
         protocol |= {"start": config.evaluate.start, "schedule": config.evaluate.schedule}
     summary = {**evaluation.summary(), **protocol}

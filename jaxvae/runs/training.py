@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxvae import writers
 from jaxvae._checks import expect_shape, expected
-from jaxvae.build import build_evaluator, build_prepare, build_training, make_key
+from jaxvae.build import build_evaluator, build_prepare, build_training, is_resident, make_key
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
@@ -68,6 +68,7 @@ def train_run(
                 evaluate_every=config.evaluate.every,
                 block_size=config.block_size,
             ),
+            resident=is_resident(config, dataset.train.images),
             prepare=build_prepare(config),
             monitor=monitor,
             observer=observer,

@@ -1,7 +1,6 @@
 """The training loop: dispatches, measures, evaluates, saves."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,14 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._checks import expect_in_range, expect_positive
-from jaxvae._compilation import AheadOfTime
 from jaxvae.evaluate import Evaluation
 from jaxvae.train.checkpoint import Checkpoints
+from jaxvae.train.feed import Resident, Runner, Streamed
 from jaxvae.train.state import TrainState
-from jaxvae.train.step import TrainStep, make_multi_step
-
-# A dispatch is cut to about this long, so that the progress bar moves and a stop is heeded.
-_DISPATCH_SECONDS = 1.0
+from jaxvae.train.step import TrainStep
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -139,6 +135,7 @@ def train(
     labels: Any = None,
     *,
     plan: Plan,
+    resident: bool = True,
     prepare: Callable = lambda key, images: images,
     monitor: Monitor | None = None,
     observer: Observer | None = None,
@@ -153,9 +150,11 @@ def train(
         state: where to start; donated.
         step: from `make_train_step`, with the negative ELBO as its loss, or with terms that have `elbo`
             among them.
-        images: `(N, C, H, W)`; they stay on the device.
+        images: `(N, C, H, W)`.
         labels: `(N, Y)` or None.
         plan: how long, and how often to look.
+        resident: whether the images go to the device as a whole. Where they do not, anything serves that has a
+            length, a shape and rows `images[indices]`, such as a memory map, and batches are read ahead.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
         observer: looks at the model, with the averaged parameters where they are kept, and changes nothing.
@@ -173,7 +172,9 @@ def train(
         ValueError: if there are fewer images than a batch.
     """
     expect_in_range("batch_size", plan.batch_size, 1, len(images) + 1)
-    runner = _Runner(step, prepare, plan, images, labels, writer)
+    make_feed = Resident if resident else Streamed
+    feed = make_feed(step, prepare, images, labels, plan.batch_size, plan.block_size, state.key)
+    runner = Runner(feed, lambda now: None if writer is None else writer.advance(now))
     tally, now = tally or Tally(), int(state.step)
     every = plan.num_steps if observer is None else observer.every
     while now < plan.num_steps:
@@ -193,64 +194,6 @@ def train(
         if interrupted:
             break
     return state, tally
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """What running toward a stop gave; `losses` are those of the last block."""
-
-    state: TrainState
-    num_steps: int
-    sums: dict[str, float]
-    losses: np.ndarray
-    seconds: float
-    compile_seconds: float
-
-
-class _Runner:
-    """Runs to a step in dispatches of about `_DISPATCH_SECONDS`."""
-
-    def __init__(self, step, prepare: Callable, plan: Plan, images: Any, labels: Any, writer: Writer | None):
-        # A block may span two epochs and no more.
-        self._block_size = min(plan.block_size, len(images) // plan.batch_size)
-        self._programs = {
-            size: AheadOfTime(
-                make_multi_step(step, batch_size=plan.batch_size, block_size=size, prepare=prepare),
-                donate="all-except-first",
-            )
-            for size in {1, self._block_size}
-        }
-        self._images = jnp.asarray(images)
-        self._labels = None if labels is None else jnp.asarray(labels)
-        self._writer = writer
-        self._steps_per_second = 0.0
-
-    def run(self, state: TrainState, until: int, stop_requested: Callable[[], object]) -> _Part:
-        """Runs to `until`, or to the end of the dispatch in which a stop is requested or a loss breaks."""
-        compiled_before = self._compile_seconds()
-        start = now = int(state.step)
-        sums, losses, seconds = {}, np.zeros(1), 0.0
-        while now < until and np.isfinite(losses).all() and not (now > start and stop_requested()):
-            size = self._block_size if until - now >= self._block_size else 1
-            wanted = round(self._steps_per_second * _DISPATCH_SECONDS / size)
-            num_blocks = min(max(1, wanted), (until - now) // size)
-            work = (self._images, self._labels, jnp.asarray(num_blocks, jnp.int32))
-            program = self._programs[size].compile(work, state)
-            began = time.perf_counter()
-            state, more, losses = program(work, state)
-            # Reading the losses is the one synchronisation of a dispatch.
-            more = more if isinstance(more, dict) else {"elbo": -more}
-            sums = {name: sums.get(name, 0.0) + float(value) for name, value in more.items()}
-            took = time.perf_counter() - began
-            self._steps_per_second = num_blocks * size / took
-            now, seconds = int(state.step), seconds + took
-            if self._writer is not None:
-                self._writer.advance(now)
-        compile_seconds = self._compile_seconds() - compiled_before
-        return _Part(state, now - start, sums, np.asarray(losses), seconds, compile_seconds)
-
-    def _compile_seconds(self) -> float:
-        return sum(program.compile_seconds for program in self._programs.values())
 
 
 def _record(now, part, state, tally, plan, monitor, writer, checkpoints, num_images) -> Tally:

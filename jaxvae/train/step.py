@@ -113,6 +113,13 @@ def epoch_order(key: Key, epoch: Int[Array, ""], num_images: int) -> Int[Array, 
     return jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
 
 
+def data_keys(key: Key) -> tuple[Key, Key]:
+    """The keys of the order of the images and of their preparation, from a run's root key."""
+    # No step is numbered like this, so the data's keys differ from the steps'.
+    order_key, prepare_key = jax.random.split(jax.random.fold_in(key, jnp.uint32(2**32 - 1)))
+    return order_key, prepare_key
+
+
 def _two_orders(key: Key, num_images: int, epoch: Scalar) -> Int[Array, "2 N"]:
     """The orders of an epoch and of the next: a block may end in the epoch after the one it starts in."""
     return jnp.stack([epoch_order(key, epoch + i, num_images) for i in (0, 1)])
@@ -155,19 +162,16 @@ def make_multi_step(
         images, labels, num_blocks = work
         arrays, static = eqx.partition(state, eqx.is_array)
         steps_per_epoch = images.shape[0] // batch_size
-        # No step is numbered like this, so the data's keys differ from the steps'.
-        data_key = jax.random.fold_in(state.key, jnp.uint32(2**32 - 1))
-        order_key, prepare_key = jax.random.split(data_key)
+        order_key, prepare_key = data_keys(state.key)
         orders_from = partial(_two_orders, order_key, images.shape[0])
         end = state.step + num_blocks * block_size
+        run_one = partial(_one_step, step, prepare, prepare_key, static)
 
         def one_step(carry, _):
             arrays, first_epoch, orders = carry
             rows = _rows_of(orders, arrays.step - first_epoch * steps_per_epoch, batch_size)
-            x = prepare(jax.random.fold_in(prepare_key, arrays.step), images[rows])
-            y = None if labels is None else labels[rows]
-            state, terms = step(eqx.combine(arrays, static), x, y)
-            return (eqx.filter(state, eqx.is_array), first_epoch, orders), terms
+            arrays, terms = run_one(arrays, (images[rows], None if labels is None else labels[rows]))
+            return (arrays, first_epoch, orders), terms
 
         def one_block(carry):
             arrays, known_epoch, orders, sums, _ = carry
@@ -190,3 +194,38 @@ def make_multi_step(
         return eqx.combine(arrays, static), sums, losses
 
     return multi_step
+
+
+def _one_step(step: TrainStep, prepare: Callable, prepare_key: Key, static: Any, arrays: Any, batch: Any):
+    """A step on a batch of stored images and their labels, between the arrays of one state and the next."""
+    images, y = batch
+    x = prepare(jax.random.fold_in(prepare_key, arrays.step), images)
+    state, terms = step(eqx.combine(arrays, static), x, y)
+    return eqx.filter(state, eqx.is_array), terms
+
+
+def make_stream_step(step: TrainStep, *, prepare: Callable[[Key, Bytes], Any]) -> Callable:
+    """Makes the function that runs many steps in one dispatch, over batches that are sent with it.
+
+    With the batches that `Batches` gives, the steps are those of `make_multi_step`: the same images in the
+    same order, with the same draws.
+
+    Args:
+        step: from `make_train_step`.
+        prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
+
+    Returns:
+        `stream_step((images, labels), state) -> (state, sums, losses)`, to be jitted: images `(S, B, C, H, W)`
+        and labels `(S, B)` or None of S steps, the sums over them of what the step gives, and its total at
+        each.
+    """
+
+    def stream_step(batches: tuple[Any, Any], state: TrainState) -> tuple[TrainState, Any, Array]:
+        arrays, static = eqx.partition(state, eqx.is_array)
+        _, prepare_key = data_keys(state.key)
+        run_one = partial(_one_step, step, prepare, prepare_key, static)
+        arrays, terms = jax.lax.scan(run_one, arrays, batches)
+        losses = jax.tree.reduce(jnp.add, terms)
+        return eqx.combine(arrays, static), jax.tree.map(jnp.sum, terms), losses
+
+    return stream_step

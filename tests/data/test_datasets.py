@@ -5,8 +5,8 @@ import pytest
 
 from jaxvae import load_dataset
 from jaxvae.data import BINARIZATIONS, make_prepare
-from jaxvae.data.binarize import draw_static
-from jaxvae.data.idx import find_idx, load_idx
+from jaxvae.data.binarize import freeze
+from jaxvae.data.files.idx import find_idx, load_idx
 from tests.conftest import write_idx
 
 
@@ -43,7 +43,7 @@ def test_the_bundled_mnist_has_the_standard_splits():
 def test_validation_and_test_are_the_frozen_draw(idx_directory, binarization):
     dataset = load_dataset(idx_directory, binarization=binarization, num_validation=20)
     images = np.concatenate([grey(idx_directory, "train"), grey(idx_directory, "t10k")])
-    draws = draw_static(images)
+    draws = freeze(images, "static")
     np.testing.assert_array_equal(dataset.validation.images[:, 0], draws[100:120])
     np.testing.assert_array_equal(dataset.test.images[:, 0], draws[120:])
     kept = draws if binarization == "static" else images
@@ -52,10 +52,10 @@ def test_validation_and_test_are_the_frozen_draw(idx_directory, binarization):
 
 def test_the_static_draw_has_the_grey_values_as_its_means():
     values = np.tile(np.array([0, 20, 128, 240, 255], np.uint8), (20_000, 1))
-    means = draw_static(values).mean(axis=0)
+    means = freeze(values, "static").mean(axis=0)
     exact = values[0] / 255
     assert np.all(np.abs(means - exact) <= 5 * np.sqrt(exact * (1 - exact) / 20_000))
-    np.testing.assert_array_equal(draw_static(values[:3]), draw_static(values)[:3])
+    np.testing.assert_array_equal(freeze(values[:3], "static"), freeze(values, "static")[:3])
 
 
 def test_dynamic_pixels_are_fresh_under_each_key_and_have_the_grey_means():

@@ -10,8 +10,11 @@ import zlib
 import numpy as np
 
 from jaxvae._checks import expected
+from jaxvae.data.stored import Stored, as_labels, hold_out, join_splits
 
 _UINT8 = 0x08
+_IMAGES, _LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
+_SPLITS = {"train": "train", "test": "t10k"}
 
 
 def load_idx(path: str | os.PathLike) -> np.ndarray:
@@ -69,3 +72,50 @@ def find_idx(directory: str | os.PathLike, name: str) -> pathlib.Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"Expected an IDX file {name} or {name}.gz in {directory}; got neither.")
+
+
+def has_idx(directory: pathlib.Path) -> bool:
+    """Whether one of the four files of `read_idx_directory` is there."""
+    names = [name.format(split) for name in (_IMAGES, _LABELS) for split in _SPLITS.values()]
+    return any((directory / f"{name}{suffix}").is_file() for name in names for suffix in ("", ".gz"))
+
+
+def read_idx_directory(directory: pathlib.Path) -> Stored:
+    """The four files of the MNIST family, `train-images-idx3-ubyte` and so on, raw or with `.gz`.
+
+    Args:
+        directory: where they are.
+
+    Raises:
+        ValueError: if a file is damaged, or the four do not fit.
+        FileNotFoundError: if one is missing.
+    """
+    return join_splits(
+        f"{directory}", {split: _load_pair(directory, name) for split, name in _SPLITS.items()}
+    )
+
+
+def _load_pair(directory: pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    path = find_idx(directory, _IMAGES.format(name))
+    images = _load_images(path)
+    return images, as_labels(f"{path}", load_idx(find_idx(directory, _LABELS.format(name))), len(images))
+
+
+def read_idx_file(path: pathlib.Path) -> Stored:
+    """One IDX file of images, of which a part is held out for the test.
+
+    Args:
+        path: the file; the array is `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`.
+
+    Raises:
+        ValueError: if it is damaged, or holds no images.
+        FileNotFoundError: if there is none.
+    """
+    return hold_out(f"{path}", _load_images(path), None)
+
+
+def _load_images(path: pathlib.Path) -> np.ndarray:
+    images = load_idx(path)
+    if images.ndim not in (3, 4) or len(images) == 0:
+        raise expected(f"{path}", "to hold images of shape (N, H, W)", f"shape {images.shape}")
+    return images
