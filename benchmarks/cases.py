@@ -13,12 +13,14 @@ import jax.numpy as jnp
 from flops import multiply_adds
 
 from jaxvae import importance_log_likelihood, make_log_weight
+from jaxvae._compilation import AheadOfTime
 from jaxvae.build import build_training
 from jaxvae.config import Config
 from jaxvae.data import make_prepare
 from jaxvae.flows import Autoregressive, Gated
 from jaxvae.nn import MADE, PixelCNN
-from jaxvae.train import make_multi_step
+from jaxvae.train import make_multi_step, make_stream_step
+from jaxvae.train.feed import Streamed
 
 
 @dataclasses.dataclass
@@ -114,6 +116,68 @@ def train_case(
         compile_seconds,
         memory / batch_size / 1e6,
     )
+
+
+def fed_case(
+    config: Config, images, batch_size: int, precision: str, seconds: float, gigaflop: float, data: str
+) -> Case:
+    """The same loop over batches that are sent: read from `host` memory or from disk (`stream`).
+
+    `synthetic` is one block of random images that is there already: what the steps take without their input.
+
+    Args:
+        config: the preset.
+        images: that it trains on; for `stream`, on disk.
+        batch_size: B.
+        precision: of the products.
+        seconds: length of a repeat, about.
+        gigaflop: of an example.
+        data: where the images come from.
+    """
+    config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
+    state, step = build_training(config, images.shape[1:])
+    prepare = make_prepare(config.data.binarization, training=True)
+    feed = Streamed(step, prepare, images, None, batch_size, config.block_size, state.key)
+    if data == "synthetic":
+        shape = (feed.block_size, batch_size, *images.shape[1:])
+        block = jax.random.randint(jax.random.key(0), shape, 0, 2, jnp.uint8)
+        feed = Synthetic(make_stream_step(step, prepare=prepare), block)
+    holder = [state]
+
+    def advance(num_blocks: int):
+        holder[0], sums, _ = feed.dispatch(holder[0], feed.block_size, num_blocks)
+        return sums
+
+    timed(lambda: advance(1))
+    num_blocks = max(1, round(seconds / timed(lambda: advance(1))))
+    count = num_blocks * feed.block_size * batch_size
+    return Case(
+        f"train {batch_size} {data} {precision}",
+        lambda: timed(lambda: advance(num_blocks)),
+        count,
+        count * gigaflop,
+        feed.compile_seconds,
+    )
+
+
+class Synthetic:
+    """Runs steps on one block of batches again and again."""
+
+    def __init__(self, stream_step: Callable, block):
+        self._block, self.block_size = block, len(block)
+        self._program = AheadOfTime(stream_step, donate="all-except-first")
+
+    def dispatch(self, state, size: int, num_blocks: int):
+        """See `jaxvae.train.feed.Feed`."""
+        sums = losses = None
+        for _ in range(num_blocks):
+            state, sums, losses = self._program((self._block, None), state)
+        return state, sums, losses
+
+    @property
+    def compile_seconds(self) -> float:
+        """Spent in compilation so far."""
+        return self._program.compile_seconds
 
 
 def evaluate_gigaflop(config: Config, image_shape: tuple[int, ...], num_samples: int) -> float:

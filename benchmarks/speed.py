@@ -22,6 +22,7 @@ from cases import (
     Case,
     evaluate_case,
     evaluate_gigaflop,
+    fed_case,
     import_case,
     inverse_case,
     peak_case,
@@ -35,6 +36,9 @@ from peer import Peer, train_options
 from jaxvae.build import build_dataset
 from jaxvae.config import Config
 from jaxvae.presets import load_preset
+
+# Data that are not on the device as a whole.
+_SENT = ("synthetic", "host", "stream")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Options:
     """Of the train step, the evaluator and annealed importance sampling."""
     batch_sizes: tuple[int, ...] = (128, 512)
     """Of the train step."""
+    data: tuple[Literal["synthetic", "resident", "host", "stream"], ...] = ("resident",)
+    """Where the train step's images are: on the device, in the host's memory, or on disk; synthetic ones need
+    no input pipeline."""
     num_images: int = 100
     """That the evaluator scores, or that are drawn, at a time."""
     num_samples: int = 1000
@@ -93,6 +100,8 @@ def peer_cases(peer: Peer, config: Config, ours: list[Case], options: Options) -
     cases = []
     for case in ours:
         kind, size, *_, precision = case.name.split()
+        if set(case.name.split()) & set(_SENT):
+            continue
         # The peer has chunk sizes of its own.
         chunk_sizes = {"evaluate": options.chunk_sizes, "ais": options.ais_chunk_sizes}.get(kind)
         if chunk_sizes and f"by {chunk_sizes[0]} " not in case.name:
@@ -131,6 +140,8 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
     def best(*words: str, without: str | None = None) -> float:
         named = {name: r["rate"] for name, r in results.items() if set(words) <= set(name.split())}
         ours = {n: r for n, r in named.items() if ("torch" in n) == ("torch" in words)}
+        if not set(words) & set(_SENT):
+            ours = {n: r for n, r in ours.items() if not set(n.split()) & set(_SENT)}
         return max((r for n, r in ours.items() if without is None or without not in n), default=float("nan"))
 
     whole, found = f"by {options.num_samples} ", {}
@@ -138,6 +149,13 @@ def ratios(results: dict[str, dict], options: Options) -> dict[str, float]:
         found[f"train {batch}, best against best"] = best("train", str(batch)) / best(
             "torch", "train", str(batch)
         )
+        for data in _SENT:
+            for precision in options.precisions:
+                sent, resident = (
+                    best("train", str(batch), data, precision),
+                    best("train", str(batch), precision),
+                )
+                found[f"train {batch} {precision}, {data} over resident"] = sent / resident
     for precision in options.precisions:
         ours, theirs = (("evaluate", precision), ("torch", "evaluate", precision))
         found[f"evaluate {precision}, both chunked"] = best(*ours) / best(*theirs, without=whole)
@@ -192,7 +210,13 @@ def our_cases(
     for precision, peak in zip(options.precisions, peaks, strict=True):
         if "train" in options.kinds:
             work = options.seconds, gigaflop["train"], peak.gigaflop / peak.run()
-            cases += [train_case(config, images, b, precision, *work) for b in options.batch_sizes]
+            cases += [
+                train_case(config, images, b, precision, *work)
+                if data == "resident"
+                else fed_case(config, sent_images(config, data), b, precision, *work[:2], data)
+                for b in options.batch_sizes
+                for data in options.data
+            ]
         if "evaluate" in options.kinds:
             work = precision, options.num_samples
             cases += [
@@ -205,6 +229,13 @@ def our_cases(
                 for c in options.ais_chunk_sizes
             ]
     return cases
+
+
+def sent_images(config: Config, data: str):
+    """The training images, on disk where they are to be streamed."""
+    placement = "stream" if data == "stream" else "host"
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, placement=placement))
+    return build_dataset(config).train.images
 
 
 def count_work(config: Config, image_shape: tuple[int, ...], options: Options) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Variational autoencoders in JAX, with a log-likelihood to trust."""
 
+from jaxvae import _without_tensorflow as _without_tensorflow
 from jaxvae import decoders as decoders
 from jaxvae import encoders as encoders
 from jaxvae import estimators as estimators

@@ -14,8 +14,8 @@ from jaxvae.data.stored import Stored
 from jaxvae.writers import to_json
 
 _FORMATS = (
-    "IDX, .npy, .npz, .amat, the MATLAB files of OMNIGLOT, Caltech-101 silhouettes and Frey Faces, the pickled "
-    "Frey Faces, folders of PNG or JPEG by class"
+    "IDX, .npy, .npz, .amat, the MATLAB files of OMNIGLOT, Caltech-101 silhouettes and Frey Faces, "
+    "the pickled Frey Faces, folders of PNG or JPEG by class"
 )
 _BAR, _BINS, _PICTURES = 40, 16, 64
 
@@ -30,14 +30,19 @@ class Datasets:
     def run(self) -> None:
         """Prints them."""
         names = {name: self._describe(name) for name in CATALOG}
-        prepared = sorted(f"tfds:{path.name}" for path in (cache_directory() / "tfds").glob("*") if path.is_dir())
+        prepared = sorted(
+            f"tfds:{path.name}" for path in (cache_directory() / "tfds").glob("*") if path.is_dir()
+        )
         prepared = [name for name in prepared if not name.endswith(".part")]
         installed = importlib.util.find_spec("tensorflow_datasets") is not None
         if self.json:
             print(to_json({"names": names, "prepared": prepared, "tfds_is_installed": installed}))
             return
         for name, about in names.items():
-            shape, splits = (" x ".join(map(str, about["image_shape"])), " / ".join(map("{:,}".format, about["splits"])))
+            shape, splits = (
+                " x ".join(map(str, about["image_shape"])),
+                " / ".join(map("{:,}".format, about["splits"])),
+            )
             print(f"{name}: {'here' if about['is_there'] else 'needs --data-dir'}")
             print(f"  {shape}, {about['pixels']}; train / validation / test {splits}")
             print(f"  {about['protocol']}\n  licence: {about['licence']}; {about['url']}")
@@ -78,7 +83,11 @@ class Data:
 def inspect(stored: Stored) -> dict[str, Any]:
     """Shapes, ranges, classes and the histogram of the levels, by split."""
     num_validation, total = stored.num_validation or 0, len(stored.images)
-    stops = {"train": total - stored.num_test - num_validation, "validation": total - stored.num_test, "test": total}
+    stops = {
+        "train": total - stored.num_test - num_validation,
+        "validation": total - stored.num_test,
+        "test": total,
+    }
     splits, start, counts = {}, 0, np.zeros(256, np.int64)
     for name, stop in stops.items():
         if stop > start:

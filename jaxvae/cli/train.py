@@ -110,7 +110,11 @@ class Train:
     def _config(self) -> Config:
         """With the data as they are found from anywhere."""
         data = self.config.data
-        name = os.path.abspath(data.name) if os.path.exists(data.name) and data.name not in CATALOG else data.name
+        name = (
+            os.path.abspath(data.name)
+            if os.path.exists(data.name) and data.name not in CATALOG
+            else data.name
+        )
         directory = None if data.dir is None else data.dir.absolute()
         return dataclasses.replace(self.config, data=dataclasses.replace(data, name=name, dir=directory))
 

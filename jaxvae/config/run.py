@@ -50,8 +50,8 @@ class DataConfig:
     binarization: Literal["static", "dynamic", "threshold", "none"] = "static"
     """How grey pixels become what the model sees."""
     num_validation: int | None = None
-    """Images held out to choose the best checkpoint, 0 to train on all; where none is given the data set's own,
-    or a sixth of the training images, 10,000 at most."""
+    """Images held out to choose the best checkpoint, 0 to train on all; where none is given the data set's
+    own, or a sixth of the training images, 10,000 at most."""
     placement: Literal["auto", "resident", "host", "stream"] = "auto"
     """Where training images are: on the device, in the host's memory, or on disk; auto goes by their size."""
 

@@ -43,14 +43,12 @@ class Dataset(NamedTuple):
     test: Split
 
     @classmethod
-    def from_arrays(
-        cls, train: Any, validation: Any, test: Any, *, binarization: str = "none"
-    ) -> "Dataset":
+    def from_arrays(cls, train: Any, validation: Any, test: Any, *, binarization: str = "none") -> "Dataset":
         """A data set from arrays that are there already.
 
         Args:
-            train: images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`: whole numbers from 0 to 255, or floats
-                in [0, 1]; or a pair of images and labels `(N,)`.
+            train: images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`: whole numbers from 0 to 255, or
+                floats in [0, 1]; or a pair of images and labels `(N,)`.
             validation: likewise, or None.
             test: likewise.
             binarization: `static`, `dynamic`, `threshold` or `none`.

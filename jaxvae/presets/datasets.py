@@ -60,7 +60,7 @@ def caltech101_silhouettes() -> Config:
 
 
 def frey_faces() -> Config:
-    """Frey Faces in 256 levels, a discretised logistic, 560-300-300 and 40 latents, in 10,000 steps of 100."""
+    """Frey Faces in 256 levels, a discretised logistic, 560-300-300, 40 latents, in 10,000 steps of 100."""
     return Config(
         steps=10_000,
         batch_size=100,

@@ -186,7 +186,7 @@ def expect_evaluable(config: Config, dataset: Dataset) -> None:
 
 
 def expect_resumable(run: Run, preset: str, config: Config) -> None:
-    """Raises `ValueError` unless `config` continues `run`: its length, evaluations and placement may differ."""
+    """Raises `ValueError` unless `config` continues `run`: but for its length, evaluations, placement."""
     expect_choice("the preset of a resumed run", preset, [run.preset])
     old, new = to_flags(run.config), to_flags(config)
     for flag, value in new.items():

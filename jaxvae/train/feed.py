@@ -94,7 +94,10 @@ class Streamed:
         sums, losses = None, []
         while len(losses) < num_blocks and (len(losses) < 2 or np.isfinite(losses[-2]).all()):
             images, labels = zip(*itertools.islice(self._ahead, size), strict=True)
-            block = jnp.asarray(np.stack(images)), None if labels[0] is None else jnp.asarray(np.stack(labels))
+            block = (
+                jnp.asarray(np.stack(images)),
+                None if labels[0] is None else jnp.asarray(np.stack(labels)),
+            )
             state, more, totals = self._program(block, state)
             sums = more if sums is None else jax.tree.map(jnp.add, sums, more)
             losses.append(totals)

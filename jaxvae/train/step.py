@@ -215,9 +215,9 @@ def make_stream_step(step: TrainStep, *, prepare: Callable[[Key, Bytes], Any]) -
         prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
 
     Returns:
-        `stream_step((images, labels), state) -> (state, sums, losses)`, to be jitted: images `(S, B, C, H, W)`
-        and labels `(S, B)` or None of S steps, the sums over them of what the step gives, and its total at
-        each.
+        `stream_step((images, labels), state) -> (state, sums, losses)`, to be jitted: images
+        `(S, B, C, H, W)` and labels `(S, B)` or None of S steps, the sums over them of what the step gives,
+        and its total at each.
     """
 
     def stream_step(batches: tuple[Any, Any], state: TrainState) -> tuple[TrainState, Any, Array]:

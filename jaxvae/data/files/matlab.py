@@ -34,7 +34,7 @@ def read_mat(path: pathlib.Path) -> Stored:
         path: a file of MATLAB up to version 7.
 
     Raises:
-        ValueError: if the file is damaged, of MATLAB 7.3, or of none of the three; or if SciPy is missing.
+        ValueError: if the file is damaged, of MATLAB 7.3, or of none of the three.
         FileNotFoundError: if there is none.
     """
     variables = _load(path)
@@ -56,12 +56,8 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
     with whole(path, "MATLAB file"), path.open("rb") as file:
         if file.read(16).startswith(VERSION_7_3):
             raise expected(f"{path}", "to be of MATLAB up to version 7 (save it with -v7)", "HDF5")
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise expected(
-            "scipy", f"to be installed for {path} (pip install 'jaxvae[files]')", "no scipy"
-        ) from error
+    from scipy.io import loadmat
+
     with whole(path, "MATLAB file"), warnings.catch_warnings():
         # Otherwise text takes the place of a variable that cannot be read.
         warnings.filterwarnings("error", "(Unreadable|Duplicate) variable")

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -129,16 +127,6 @@ def test_version_7_3_is_refused(tmp_path, head):
         ValueError, match=r"a\.mat to be of MATLAB up to version 7 \(save it with -v7\); got HDF5"
     ):
         read_mat(tmp_path / "a.mat")
-
-
-def test_scipy_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    path = save(tmp_path / "a.mat", **omniglot())
-    with pytest.raises(
-        ValueError,
-        match=r"Expected scipy to be installed for .*a\.mat \(pip install 'jaxvae\[files\]'\); got no sc",
-    ):
-        read_mat(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
