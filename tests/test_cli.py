@@ -509,10 +509,13 @@ BAD = {
         ["train", "mnist-2d", "--run-dir", "{run}", "--resume"],
         r"Expected the preset of a resumed run to be one of mnist-mean-field; got 'mnist-2d'",
     ),
-    "no data": (["train", "--data-dir", "{tmp}/none"], r"Expected the data set to be 'mnist' or a directory"),
+    "no data": (
+        ["train", "--data-dir", "{tmp}/none"],
+        r"Expected --data-dir to hold the files of mnist .*; got nothing in ",
+    ),
     "no files": (
         ["train", "--data-dir", "{tmp}"],
-        r"Expected an IDX file train-images-idx3-ubyte or .*; got neither",
+        r"Expected .* to hold the four IDX files under MNIST's names .*; got damaged, empty, file, \.\.\.",
     ),
     "images of another size": (
         ["evaluate", "{run}", "--data-dir", "{other}"],
@@ -537,7 +540,9 @@ def test_bad_input_is_one_line_and_exit_code_2(name, finished, idx_directory, tm
     (places["damaged"] / "config.json").write_text('{"preset"')
     places["file"].write_text("")
     for part, count in (("train", 30), ("t10k", 10)):
-        write_idx(places["other"] / f"{part}-images-idx3-ubyte", np.zeros((count, 4, 4), np.uint8))
+        write_idx(
+            places["other"] / f"{part}-images-idx3-ubyte", np.tile(np.eye(4, dtype=np.uint8), (count, 1, 1))
+        )
         write_idx(places["other"] / f"{part}-labels-idx1-ubyte", np.zeros(count, np.uint8))
     values = {"run": run, "idx": idx_directory, "tmp": tmp_path, **places}
     before = sorted(run.rglob("*"))

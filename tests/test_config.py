@@ -80,7 +80,7 @@ def test_another_gradient_of_the_same_bound_keeps_what_it_takes():
 
 def test_an_unknown_preset_names_the_near_ones():
     with pytest.raises(
-        ValueError, match=r"to be one of mnist-2d, .*; got 'mnist-meanfield' \(near: mnist-mean"
+        ValueError, match=r"to be one of caltech101-silhouettes, .*; got 'mnist-meanfield' \(near: mnist-mean"
     ):
         load_preset("mnist-meanfield")
 

@@ -81,7 +81,7 @@ def find_files(name: str, data_dir: pathlib.Path | None) -> pathlib.Path:
         for path in [place / file for file in entry.files] or [place]:
             if path.exists():
                 return path
-    files = " or ".join(entry.files) or "its files"
+    files = " or ".join(entry.files) or "the files"
     got = f"nothing in {', '.join(map(str, places))}" if places else "no directory"
     raise FileNotFoundError(f"Expected --data-dir to hold {files} of {name} ({entry.url}); got {got}.")
 

@@ -14,8 +14,9 @@ from jaxvae.data.stored import as_images
 class OnDisk:
     """The images of a `.npy` file, uint8, as an array `(N, C, H, W)` of which no row is in memory.
 
-    A slice is another such view; indices `(B,)` read those rows; `numpy.asarray` reads all. Every read maps
-    the file anew, so that the pages it touched do not stay with the process, and threads share nothing.
+    A slice is another such view; indices `(B,)` read those rows; `numpy.asarray` reads all. Rows are read,
+    not mapped: of a mapped file, up to 2 MB around each row count as the process's memory. Every read opens the
+    file anew, so that threads share nothing.
 
     Args:
         path: a `.npy` file of uint8, of a shape that `stored.as_images` takes.
@@ -27,10 +28,13 @@ class OnDisk:
 
     def __init__(self, path: str | os.PathLike, rows: np.ndarray | None = None):
         self.path = pathlib.Path(path)
-        values = self._map()
+        values: Any = self._map()
         if values.dtype != np.uint8:
             raise expected(f"{path}, which is read from disk,", "to hold uint8", f"{values.dtype}")
+        if not values.flags.c_contiguous:
+            raise expected(f"{path}, which is read from disk,", "to hold row after row", "columns")
         self._image_shape = as_images(f"{path}", values[:0]).shape[1:]
+        self._stored_shape, self._offset = values.shape[1:], values.offset
         self._rows = np.arange(len(values)) if rows is None else rows
 
     def _map(self) -> np.ndarray:
@@ -61,7 +65,13 @@ class OnDisk:
         if isinstance(index, slice):
             return OnDisk(self.path, self._rows[index])
         rows = self._rows[np.asarray(index)]
-        return as_images(f"{self.path}", self._map()[rows.ravel()]).reshape(*rows.shape, *self._image_shape)
+        values = np.empty((rows.size, *self._stored_shape), np.uint8)
+        with open(self.path, "rb", buffering=0) as file:
+            for row, value in zip(rows.ravel().tolist(), values, strict=True):
+                file.seek(self._offset + row * value.nbytes)
+                if file.readinto(value.data) != value.nbytes:
+                    raise expected(f"{self.path}", "to be a whole NPY file", f"no more bytes at row {row}")
+        return as_images(f"{self.path}", values).reshape(*rows.shape, *self._image_shape)
 
     def take(self, indices: np.ndarray, axis: int = 0) -> "OnDisk":
         """A view of some rows, in any order."""
