@@ -15,8 +15,8 @@ class OnDisk:
     """The images of a `.npy` file, uint8, as an array `(N, C, H, W)` of which no row is in memory.
 
     A slice is another such view; indices `(B,)` read those rows; `numpy.asarray` reads all. Rows are read,
-    not mapped: of a mapped file, up to 2 MB around each row count as the process's memory. Every read opens the
-    file anew, so that threads share nothing.
+    not mapped: of a mapped file, up to 2 MB around each row count as the process's memory. Every read opens
+    the file anew, so that threads share nothing.
 
     Args:
         path: a `.npy` file of uint8, of a shape that `stored.as_images` takes.
