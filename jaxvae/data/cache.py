@@ -183,7 +183,7 @@ def read_entry(directory: pathlib.Path, what: str, *, on_disk: bool) -> Stored:
     except (ValueError, EOFError, FileNotFoundError) as error:
         hint = f"(delete {directory} to make it anew)"
         raise expected(f"the cache of {what}", f"to be whole {hint}", f"{error}".splitlines()[0]) from error
-    if isinstance(images, np.ndarray) and hashlib.sha256(images).hexdigest() != about["sha256"]:
+    if isinstance(images, np.ndarray) and hashlib.sha256(images.data).hexdigest() != about["sha256"]:
         hint = f"(delete {directory} to make it anew)"
         raise expected(f"the cache of {what}", f"to hold what was written {hint}", "another checksum")
     return arrange(what, images, labels, about["counts"])
