@@ -54,25 +54,31 @@ def cached(name: str, what: str, make: Callable[[pathlib.Path], None]) -> pathli
     final = cache_directory() / name
     if final.is_dir():
         return final
-    part = final.with_name(final.name + ".part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with _locked(final.with_name(final.name + ".lock"), what):
             if not final.is_dir():  # made by whoever had the lock
                 print(f"Preparing {what}, once: from then on it is read from {final}", file=sys.stderr)
-                shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-                part.mkdir()
-                make(part)
-                part.rename(final)
+                _make_whole(final, make)
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno is None:
             raise
         hint = " (JAXVAE_CACHE names another place)"
         place = "space for" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "to write"
         raise OSError(f"Expected {place} {what} in {final.parent}{hint}; got: {error.strerror}.") from error
+    return final
+
+
+def _make_whole(final: pathlib.Path, make: Callable[[pathlib.Path], None]) -> None:
+    """Makes a directory under another name, which only the holder of the lock may use, and renames it."""
+    part = final.with_name(final.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    try:
+        part.mkdir()
+        make(part)
+        part.rename(final)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return final
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The data sets that have a name: where they come from, and by which protocol results on them compare."""
 
+import difflib
 import pathlib
 from typing import NamedTuple
 
@@ -93,8 +94,6 @@ def is_there(name: str) -> bool:
 
 def unknown(source: str) -> Exception:
     """The error about a source that is no name in the catalog, no path and not from TFDS."""
-    import difflib
-
     near = difflib.get_close_matches(source, CATALOG, n=3)
     hint = f" (near: {', '.join(near)})" if near else ""
     rule = f"to be one of {', '.join(sorted(CATALOG))}, tfds:NAME or a path"

@@ -172,6 +172,20 @@ def test_of_two_processes_one_waits_and_both_succeed(tmp_path, directory):
     assert left(directory) == ["name"]
 
 
+def test_one_that_stops_waiting_leaves_the_other_alone(tmp_path, directory):
+    one = start(tmp_path, 8)
+    wait_for(directory / "kind" / "name.part" / "half")
+    two = start(tmp_path, 8)
+    assert "Waiting" in two.stderr.readline()
+    two.send_signal(signal.SIGINT)
+    two.communicate(timeout=60)
+    assert two.returncode != 0
+    assert one.poll() is None
+    one.communicate(timeout=60)
+    assert one.returncode == 0
+    assert left(directory) == ["name"]
+
+
 def test_what_a_killed_process_left_does_not_stand_in_the_way(tmp_path, directory):
     process = start(tmp_path, 60)
     wait_for(directory / "kind" / "name.part" / "half")
