@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from jaxvae._checks import expect_shape, expected
-from jaxvae.data.on_disk import OnDisk
+from jaxvae.data.on_disk import OnDisk, in_blocks
 from jaxvae.data.stored import Stored, arrange
 
 
@@ -146,24 +146,33 @@ def write_entry(
         directory: to write into.
         what: the data set is, for messages.
         counts: images in each of `train`, `validation` and `test`, in this order, and where there are any.
-        blocks: images `(B, C, H, W)` uint8 and their labels `(B,)`, or None where there are none.
+        blocks: images `(B, C, H, W)` uint8 and their labels `(B,)`, or None where there are none. Images of
+            0 and 1 alone become 0 and 255.
 
     Raises:
-        ValueError: if the blocks do not add up, or their images differ in shape.
+        ValueError: if the blocks do not add up, or their images differ in shape or are not uint8.
         OSError: if there is no space.
     """
-    labels, blocks = [], iter(blocks)
+    labels, blocks, highest = [], iter(blocks), 0
     first = next(blocks, None)
     if first is None:
         raise expected(what, "to hold images", "none")
 
     def images() -> Iterator[np.ndarray]:
+        nonlocal highest
         for block, y in itertools.chain([first], blocks):
+            if block.dtype != np.uint8:
+                raise expected(f"the images of {what}", "to be uint8", f"{block.dtype}")
             labels.append(y)
+            highest = max(highest, block.max())
             yield block
 
-    shape = (sum(counts.values()), *first[0].shape[1:])
-    digest = write_npy(directory / "images.npy", shape, np.uint8, images(), what)
+    path, shape = directory / "images.npy", (sum(counts.values()), *first[0].shape[1:])
+    digest = write_npy(path, shape, np.uint8, images(), what)
+    if highest == 1:  # known only now that all were seen
+        binary = path.rename(directory / "binary.npy")
+        digest = write_npy(path, shape, np.uint8, (255 * block for block in in_blocks(OnDisk(binary))), what)
+        binary.unlink()
     if labels[0] is not None:
         np.save(directory / "labels.npy", np.concatenate(labels).astype(np.int32))
     (directory / "about.json").write_text(json.dumps({"counts": counts, "sha256": digest}))
@@ -180,16 +189,16 @@ def read_entry(directory: pathlib.Path, what: str, *, on_disk: bool) -> Stored:
     Raises:
         ValueError: if it is damaged.
     """
+    hint = f"(delete {directory} to make it anew)"
     try:
         about = json.loads((directory / "about.json").read_text())
+        counts, digest = about["counts"], about["sha256"]
         labels = directory / "labels.npy"
         labels = np.load(labels, allow_pickle=False) if labels.is_file() else None
         path = directory / "images.npy"
         images = OnDisk(path) if on_disk else np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, FileNotFoundError) as error:
-        hint = f"(delete {directory} to make it anew)"
+    except (ValueError, TypeError, KeyError, EOFError, FileNotFoundError) as error:
         raise expected(f"the cache of {what}", f"to be whole {hint}", f"{error}".splitlines()[0]) from error
-    if isinstance(images, np.ndarray) and hashlib.sha256(images.data).hexdigest() != about["sha256"]:
-        hint = f"(delete {directory} to make it anew)"
+    if isinstance(images, np.ndarray) and hashlib.sha256(images.data).hexdigest() != digest:
         raise expected(f"the cache of {what}", f"to hold what was written {hint}", "another checksum")
-    return arrange(what, images, labels, about["counts"])
+    return arrange(what, images, labels, counts)

@@ -33,7 +33,7 @@ class OnDisk:
             raise expected(f"{path}, which is read from disk,", "to hold uint8", f"{values.dtype}")
         if not values.flags.c_contiguous:
             raise expected(f"{path}, which is read from disk,", "to hold row after row", "columns")
-        self._image_shape = as_images(f"{path}", values[:0]).shape[1:]
+        self._image_shape = as_images(f"{path}", values).shape[1:]
         self._stored_shape, self._offset = values.shape[1:], values.offset
         self._rows = np.arange(len(values)) if rows is None else rows
 

@@ -132,6 +132,11 @@ def join_splits(what: str, splits: Mapping[str, tuple[Any, Any]]) -> Stored:
     )
 
 
+def drawn_order(count: int) -> np.ndarray:
+    """An order of so many images, drawn once and for all, `(count,)`."""
+    return np.random.RandomState(_SPLIT_SEED).permutation(count)
+
+
 def hold_out(what: str, images: Any, labels: np.ndarray | None) -> Stored:
     """Of images without splits, a tenth (10,000 at most), drawn once and for all, becomes the test images.
 
@@ -169,7 +174,7 @@ def arrange(what: str, images: Any, labels: np.ndarray | None, counts: Mapping[s
         # Otherwise `take` would copy all of them for every batch.
         images = np.ascontiguousarray(as_pixels(what, as_images(what, images)))
     if len(counts) == 1:
-        order = np.random.RandomState(_SPLIT_SEED).permutation(count)
+        order = drawn_order(count)
         images, classes = images.take(order, axis=0), None if classes is None else classes[order]
         counts = {"train": count, "test": min(max(1, count // 10), _MOST_HELD_OUT)}
     num_test = counts["test"] if "test" in counts else counts["validation"]

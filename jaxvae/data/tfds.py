@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxvae._checks import InputError, expected
 from jaxvae.data.cache import cached, write_entry
+from jaxvae.data.stored import as_images
 
 _BATCH = 1_000
 
@@ -64,9 +65,10 @@ def _one_line(what: str) -> Iterator[None]:
     """Says in one line what a builder raises: it may be anything, as it runs the code of a data set."""
     try:
         yield
-    except (InputError, OSError):
-        raise
     except Exception as error:
+        # An error of the system, such as a full disk, is not one of the data set.
+        if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
+            raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise expected(what, "to be prepared by TensorFlow Datasets", reason) from error
 
@@ -93,7 +95,7 @@ def _write_arrays(tfds: Any, builder: Any, what: str, directory: pathlib.Path) -
         for name in names:
             split = builder.as_dataset(split=name, decoders=wanted, shuffle_files=False)
             for batch in tfds.as_numpy(split.batch(_BATCH)):
-                yield np.moveaxis(batch["image"], -1, 1), batch.get("label")
+                yield as_images(f"the images of {what}", batch["image"]), batch.get("label")
 
     counts = {name: builder.info.splits[name].num_examples for name in names}
     write_entry(directory, what, counts, blocks())

@@ -91,6 +91,45 @@ def test_a_damaged_entry_is_refused(damage, message):
         read_entry(made, "the set", on_disk=False)
 
 
+def empty(path):
+    path.write_text("{}")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("images.npy", cut),
+        ("images.npy", os.unlink),
+        ("labels.npy", cut),
+        ("about.json", os.unlink),
+        ("about.json", cut),
+        ("about.json", empty),
+    ],
+)
+def test_every_file_of_an_entry_must_be_whole(name, damage, on_disk):
+    made = entry()
+    damage(made / name)
+    with pytest.raises(ValueError, match=rf"to be whole \(delete {made} to make it anew\); got .*\.$"):
+        read_entry(made, "the set", on_disk=on_disk)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_binary_images_become_0_and_255(on_disk):
+    made = entry(images=IMAGES // 128)
+    stored = read_entry(made, "the set", on_disk=on_disk)
+    np.testing.assert_array_equal(np.asarray(stored.images), 255 * (IMAGES // 128))
+    assert sorted(path.name for path in made.iterdir()) == ["about.json", "images.npy", "labels.npy"]
+
+
+def test_an_entry_is_of_bytes_and_of_some(directory):
+    with pytest.raises(ValueError, match=r"Expected the images of the set to be uint8; got float64\."):
+        entry(images=IMAGES / 255)
+    with pytest.raises(ValueError, match=r"Expected the set to hold images; got none\."):
+        cached("kind/name", "the set", lambda part: write_entry(part, "the set", COUNTS, []))
+    assert left(directory) == []
+
+
 def left(directory):
     return sorted(path.name for path in (directory / "kind").iterdir() if path.suffix != ".lock")
 
@@ -120,6 +159,24 @@ def test_a_full_or_closed_disk_is_one_line_and_nothing_stays(directory, number, 
     with pytest.raises(OSError, match=message):
         cached("kind/name", "the thing", make)
     assert left(directory) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+@pytest.mark.parametrize("size", [1, 1_000_000])
+def test_writing_to_a_full_disk_is_one_line_and_nothing_stays(directory, size):
+    def make(part):
+        (part / "images.npy").symlink_to("/dev/full")
+        write_npy(part / "images.npy", (size,), np.uint8, [np.zeros(size)], "the array")
+
+    with pytest.raises(OSError, match=r"^Expected space for the array in .*; got: No space left on device"):
+        cached("kind/name", "the array", make)
+    assert left(directory) == []
+
+
+def test_a_cache_that_is_no_directory_is_one_line(directory):
+    directory.write_text("")
+    with pytest.raises(OSError, match=r"Expected to write the thing in .*; got: Not a directory\."):
+        cached("kind/name", "the thing", lambda part: None)
 
 
 def test_a_disk_that_fills_while_an_array_is_written_is_an_error(tmp_path):

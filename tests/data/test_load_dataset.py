@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxvae import Dataset, load_dataset
-from jaxvae.data import BINARIZATIONS, OnDisk, choose_placement
+from jaxvae.data import BINARIZATIONS, OnDisk, choose_placement, make_prepare
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (60, 4, 5)).astype(np.uint8)
 
@@ -143,11 +143,12 @@ def test_arrays_that_do_not_fit_are_refused(arrays, message):
 
 
 @pytest.mark.parametrize("binarization", BINARIZATIONS)
-def test_binary_images_stay_what_they_are(binarization):
-    binary = 255 * (IMAGES // 128)
-    dataset = Dataset.from_arrays(binary, None, binary, binarization=binarization)
-    scale = 1 if binarization in ("none",) else 255
-    np.testing.assert_array_equal(dataset.test.images[:, 0] * scale, binary)
+def test_binary_images_stay_what_they_are(binarization, key):
+    binary = IMAGES // 128
+    dataset = Dataset.from_arrays(binary, binary, binary, binarization=binarization)
+    for name in ("train", "validation", "test"):
+        prepare = make_prepare(binarization, training=name == "train")
+        np.testing.assert_array_equal(prepare(key, dataset.split(name).images)[:, 0], binary)
 
 
 def test_validation_images_are_the_data_set_s_own_or_held_out(tmp_path):

@@ -1,5 +1,6 @@
 """TensorFlow Datasets, by the real builder from a download folder that was filled by hand, and by mocks."""
 
+import errno
 import gzip
 import shutil
 import subprocess
@@ -118,6 +119,29 @@ def test_a_wrong_checksum_is_one_line_and_leaves_nothing(tmp_path, cache, monkey
     assert entries(cache) == []
 
 
+def test_no_network_is_one_line_and_leaves_nothing(tmp_path, cache, monkeypatch):
+    import requests
+    from tensorflow_datasets.core.download import downloader
+
+    def fail(url, **options):
+        raise requests.exceptions.ConnectionError(f"Failed to resolve {url}")
+
+    monkeypatch.setattr(downloader, "_open_url", fail)
+    with pytest.raises(ValueError, match=r"^Expected tfds:mnist to be prepared .*; got Failed to resolve ht"):
+        load_dataset("tfds:mnist", data_dir=tmp_path)
+    assert entries(cache) == []
+
+
+def test_a_full_disk_is_not_the_fault_of_the_data_set(tmp_path, cache, monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ours, "_build", fail)
+    with pytest.raises(OSError, match=r"^Expected space for tfds:mnist in .*; got: No space left"):
+        load_dataset("tfds:mnist")
+    assert entries(cache) == []
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -144,10 +168,10 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, cache):
 class Builder:
     """Stands for what a builder has prepared."""
 
-    def __init__(self, features, counts, size=None):
+    def __init__(self, features, counts, convert):
         from types import SimpleNamespace as Has
 
-        self._features, self._size = features, size
+        self._features, self._convert = features, convert
         splits = {name: Has(num_examples=count) for name, count in counts.items()}
         self.info = Has(features=features, splits=splits)
 
@@ -156,15 +180,15 @@ class Builder:
 
         assert not shuffle_files
         count, random = self.info.splits[split].num_examples, np.random.RandomState(len(split))
-        arrays = {"image": random.randint(0, 256, (count, 4, 5, 3)).astype(np.uint8)}
+        arrays = {"image": self._convert(random.randint(0, 256, (count, 4, 5, 3)).astype(np.uint8))}
         if "label" in self._features:
             arrays["label"] = np.arange(count) % 3
         return tensorflow.data.Dataset.from_tensor_slices(arrays)
 
 
-def load(monkeypatch, features, **counts):
-    monkeypatch.setattr(ours, "_build", lambda *_: Builder(features, counts))
-    return load_dataset("tfds:something", binarization="none")
+def load(monkeypatch, features, *, convert=np.asarray, placement="host", **counts):
+    monkeypatch.setattr(ours, "_build", lambda *_: Builder(features, counts, convert))
+    return load_dataset("tfds:something", binarization="none", placement=placement)
 
 
 def test_its_own_three_splits_are_kept(monkeypatch):
@@ -188,6 +212,31 @@ def test_a_data_set_without_labels_or_test_images(monkeypatch):
 def test_a_data_set_without_images_is_refused(monkeypatch, features, cache):
     with pytest.raises(ValueError, match=r"Expected tfds:something to have an image and a train split; got"):
         load(monkeypatch, features, train=5, test=5)
+    assert entries(cache) == []
+
+
+@pytest.mark.parametrize("placement", ["host", "stream"])
+def test_binary_images_become_0_and_255(monkeypatch, placement):
+    def binary(images):
+        return images // 128
+
+    dataset = load(monkeypatch, {"image": 0}, convert=binary, placement=placement, train=1_300, test=4)
+    images = np.random.RandomState(len("train")).randint(0, 256, (1_300, 4, 5, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(dataset.train.images, 255 * np.moveaxis(images // 128, -1, 1)[:-216])
+    assert set(np.unique(dataset.test.images)) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda images: images.astype(np.uint16), r"Expected the images of tfds:something to be uint8; got"),
+        (lambda images: images / np.float32(255), r"Expected the images of tfds:something to be uint8; got"),
+        (lambda images: np.repeat(images, 4, -1), r"Expected the images of tfds:something to have shape \(N"),
+    ],
+)
+def test_images_of_another_kind_are_refused_and_leave_nothing(monkeypatch, convert, message, cache):
+    with pytest.raises(ValueError, match=message):
+        load(monkeypatch, {"image": 0}, convert=convert, train=24, test=3)
     assert entries(cache) == []
 
 
@@ -219,3 +268,9 @@ def test_other_names_by_tfds_s_own_mocks(name, monkeypatch):
     assert dataset.image_shape == shape
     assert [len(split.images) for split in dataset] == sizes
     assert (dataset.train.labels is None) == (name == "binarized_mnist")
+
+
+def test_a_mocked_data_set_of_text_is_refused(cache):
+    with tfds.testing.mock_data(), pytest.raises(ValueError, match=r"to have an image .*; got .*'text'"):
+        load_dataset("tfds:imdb_reviews")
+    assert entries(cache) == []

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxvae._checks import expected
 from jaxvae.data.files.damaged import whole
-from jaxvae.data.stored import Stored, hold_out, join_splits
+from jaxvae.data.stored import Stored, drawn_order, hold_out, join_splits
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
@@ -34,8 +34,9 @@ def read_folder(directory: pathlib.Path) -> Stored:
 
     The last may be called `valid` or `val`. Without these folders there are `<class>/*.png`, of which a part
     is held out for the test. Without classes the images lie where the folders of the classes would. The
-    classes count in the order of their names, and images come in the order of theirs. If one image has
-    colour, all are read as RGB.
+    classes count in the order of their names, and images come in the order of theirs; without a validation
+    folder those of training are put in an order drawn once and for all, so that the last of them, which may
+    be held out, are of all classes. If one image has colour, all are read as RGB.
 
     Args:
         directory: where they are; names that start with a dot are passed over.
@@ -55,6 +56,9 @@ def read_folder(directory: pathlib.Path) -> Stored:
     parts = dict(zip(splits, np.split(pixels, ends[:-1]), strict=True))
     if "all" in splits:
         return hold_out(f"{directory}", pixels, labels["all"])
+    if "train" in splits and "validation" not in splits and labels["train"] is not None:
+        order = drawn_order(len(parts["train"]))
+        parts["train"], labels["train"] = parts["train"][order], labels["train"][order]
     return join_splits(f"{directory}", {name: (parts[name], labels[name]) for name in splits})
 
 

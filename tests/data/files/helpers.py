@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxvae.data.stored import _SPLIT_SEED
+from jaxvae.data.stored import drawn_order
 
 
 def some_images(count, height=4, width=4, *, channels=None, seed=0):
@@ -12,7 +12,7 @@ def some_images(count, height=4, width=4, *, channels=None, seed=0):
 
 def held_out(values):
     """The order in which a data set without splits comes back."""
-    return values[np.random.RandomState(_SPLIT_SEED).permutation(len(values))]
+    return values[drawn_order(len(values))]
 
 
 def assert_stored(stored, images, *, labels=None, num_validation=None, num_test):

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from jaxvae.data.files.folders import holds_images, read_folder
+from jaxvae.data.stored import drawn_order
 from tests.data.files.helpers import assert_stored, held_out, some_images
 
 
@@ -33,6 +34,16 @@ def test_splits_and_classes_are_folders(tmp_path, validation):
     order += ["test/bee/y", "test/cat/x"]
     pixels = np.stack([images[name] for name in order])
     assert_stored(stored, pixels, labels=[0, 1, 2, 2, 2, 1, 2], num_validation=1, num_test=2)
+
+
+def test_what_is_held_out_of_training_images_is_of_all_classes(tmp_path):
+    names = [f"train/{label}/{number:02}" for label in "ab" for number in range(24)]
+    images = numbered([*names, "test/a/x"])
+    stored = read_folder(write(tmp_path, images))
+    order = drawn_order(48)
+    pixels = np.concatenate([stack(images)[:48][order], stack(images)[48:]])
+    assert_stored(stored, pixels, labels=[*(order // 24), 0], num_test=1)
+    assert set(stored.labels[40:48].tolist()) == {0, 1}
 
 
 def test_splits_without_classes(tmp_path):
@@ -90,13 +101,13 @@ def test_jpeg_images_come_back_but_for_its_loss(tmp_path, suffix):
 
 
 def test_hidden_and_other_files_are_passed_over(tmp_path):
-    images = numbered(["train/a/1", "train/a/2", "test/a/1"])
+    images = numbered(["train/a/1", "train/a/2", "val/a/1", "test/a/1"])
     write(tmp_path, images)
     write(tmp_path, numbered(["train/.hidden/1", "train/a/.hidden", ".hidden"]))
     (tmp_path / "train" / "empty").mkdir()
     for name in ("train/a/notes.txt", "train/notes.txt", "notes.npy"):
         (tmp_path / name).write_text("notes")
-    assert_stored(read_folder(tmp_path), stack(images), labels=[0, 0, 0], num_test=1)
+    assert_stored(read_folder(tmp_path), stack(images), labels=[0, 0, 0, 0], num_validation=1, num_test=1)
 
 
 @pytest.mark.parametrize(
