@@ -154,7 +154,7 @@ def train(
         labels: `(N, Y)` or None.
         plan: how long, and how often to look.
         resident: whether the images go to the device as a whole. Where they do not, anything serves that has
-            a length, a shape, a type and rows `images[indices]`, as `data.OnDisk` has; batches are read ahead.
+            a length, a shape, a type and rows `images[indices]`, as `data.OnDisk`; batches are read ahead.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
         observer: looks at the model, with the averaged parameters where they are kept, and changes nothing.
