@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae._checks import expect_choice, expect_in_range, expected
+from jaxvae._checks import InputError, expect_choice, expect_in_range, expected
 from jaxvae.data.binarize import BINARIZATIONS, freeze, freeze_blocks
 from jaxvae.data.cache import cached, fingerprint, read_entry, write_npy
 from jaxvae.data.catalog import CATALOG, find_files, unknown
@@ -204,4 +204,9 @@ def _on_disk(name: str, what: str, shape: tuple[int, ...], blocks: Any) -> OnDis
     def make(directory: pathlib.Path) -> None:
         write_npy(directory / "images.npy", shape, np.uint8, blocks, what)
 
-    return OnDisk(cached(name, what, make) / "images.npy")
+    entry = cached(name, what, make)
+    try:
+        return OnDisk(entry / "images.npy")
+    except (InputError, FileNotFoundError) as error:
+        hint = f"(delete {entry} to make it anew)"
+        raise expected(f"the cache of {what}", f"to be whole {hint}", "a damaged images.npy") from error

@@ -46,6 +46,17 @@ def test_frozen_images_are_made_once(path, cache, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_damaged_frozen_images_are_refused(path, cache):
+    load_dataset(path, placement="stream")
+    (images,) = (cache / "frozen").rglob("images.npy")
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(
+        ValueError,
+        match=r"^Expected the cache of the static images of .* to be whole \(delete .*\); got a dam",
+    ):
+        load_dataset(path, placement="stream")
+
+
 def test_images_in_memory_are_put_on_disk_to_be_streamed(idx_directory):
     read = load_dataset(idx_directory)
     streamed = load_dataset(idx_directory, placement="stream")
