@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae._checks import InputError, expected
-from jaxvae.data.cache import cached, write_entry
+from jaxvae.data.cache import cache_directory, cached, write_entry
 from jaxvae.data.stored import as_images
 
 _BATCH = 1_000
@@ -34,6 +34,8 @@ def prepare_tfds(name: str, data_dir: pathlib.Path | None = None) -> pathlib.Pat
     if not re.fullmatch(r"\w[\w./:-]*", name):
         raise expected("a data set of TensorFlow Datasets", "to be named tfds:NAME", f"'tfds:{name}'")
     entry = "tfds/" + re.sub(r"[/:]", "-", name)
+    if not (cache_directory() / entry).is_dir():
+        _import()  # where it is missing, that is all there is to say
     return cached(entry, f"tfds:{name}", lambda directory: _prepare(name, data_dir, directory))
 
 

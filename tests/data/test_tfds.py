@@ -158,10 +158,11 @@ def test_an_unknown_name_is_one_line_and_leaves_nothing(name, message, cache):
     assert entries(cache) == []
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch, cache):
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch, cache, capsys):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(ValueError, match=r"to be installed \(pip install 'jaxvae\[tfds\]'\); got no te"):
         load_dataset("tfds:mnist")
+    assert capsys.readouterr().err == ""
     assert entries(cache) == []
 
 
