@@ -39,10 +39,8 @@ class Datasets:
             print(to_json({"names": names, "prepared": prepared, "tfds_is_installed": installed}))
             return
         for name, about in names.items():
-            shape, splits = (
-                " x ".join(map(str, about["image_shape"])),
-                " / ".join(map("{:,}".format, about["splits"])),
-            )
+            shape = " x ".join(map(str, about["image_shape"]))
+            splits = " / ".join(f"{count:,}" for count in about["splits"])
             print(f"{name}: {'here' if about['is_there'] else 'needs --data-dir'}")
             print(f"  {shape}, {about['pixels']}; train / validation / test {splits}")
             print(f"  {about['protocol']}\n  licence: {about['licence']}; {about['url']}")

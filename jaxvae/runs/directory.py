@@ -186,7 +186,10 @@ def expect_evaluable(config: Config, dataset: Dataset) -> None:
 
 
 def expect_resumable(run: Run, preset: str, config: Config) -> None:
-    """Raises `ValueError` unless `config` continues `run`: but for its length, evaluations, placement."""
+    """Raises `ValueError` unless `config` continues `run`, with another length at most.
+
+    Its evaluations may differ, and where its data are placed.
+    """
     expect_choice("the preset of a resumed run", preset, [run.preset])
     old, new = to_flags(run.config), to_flags(config)
     for flag, value in new.items():
