@@ -241,8 +241,8 @@ def posterior_divergence(model: VAE, key: Key, x: Image, other: Image, y: Label 
 
 def reconstruct(model: VAE, key: Key, x: Image, y: Label | None = None) -> Image:
     """An image `(C, H, W)` of p(x | z, y) at one draw z ~ q(z | x, y): its mean, or a draw if it has none."""
-    z = model.posterior(x, y).sample(seed=key)
-    return _picture(model.likelihood(z, y), key)
+    # The key itself draws z.
+    return decode(model, jax.random.fold_in(key, 1), model.posterior(x, y).sample(seed=key), y)
 
 
 def simulate(model: VAE, key: Key, y: Label | None = None) -> tuple[Image, Latent]:
@@ -254,13 +254,20 @@ def simulate(model: VAE, key: Key, y: Label | None = None) -> tuple[Image, Laten
 
 def generate(model: VAE, key: Key, y: Label | None = None) -> Image:
     """An image `(C, H, W)` of p(x | z, y) at one draw z ~ p(z | y): its mean, or a draw if it has none."""
-    z = model.prior(y).sample(seed=key)
-    return _picture(model.likelihood(z, y), key)
+    return decode(model, jax.random.fold_in(key, 1), model.prior(y).sample(seed=key), y)
 
 
-def _picture(distribution: distrax.Distribution, key: Key) -> Image:
+def decode(model: VAE, key: Key, z: Latent, y: Label | None = None) -> Image:
+    """An image `(C, H, W)` of p(x | z, y): its mean, or a draw if it has none, as with a PixelCNN.
+
+    Args:
+        model: a `VAE`, or any object with its three functions.
+        key: for the draw.
+        z: latent `(D,)`.
+        y: label `(Y,)` or None.
+    """
+    distribution = model.likelihood(z, y)
     try:
         return distribution.mean()
     except NotImplementedError:
-        # The key itself has drawn z.
-        return distribution.sample(seed=jax.random.fold_in(key, 1))
+        return distribution.sample(seed=key)

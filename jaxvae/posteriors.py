@@ -66,4 +66,4 @@ def noise_bijector(distribution: distrax.Distribution) -> distrax.Bijector:
     ):
         normal = distribution.distribution
         return distrax.Block(distrax.ScalarAffine(normal.loc, normal.scale), 1)
-    raise expected("the posterior", "to be made of Gaussians by bijectors", f"{distribution}")
+    raise expected("the distribution", "to be made of Gaussians by bijectors", f"{distribution}")
