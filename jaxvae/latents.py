@@ -108,6 +108,11 @@ class LatentUse:
     statistics: LatentStatistics
 
     @property
+    def mean(self) -> np.ndarray:
+        """E_q[z] of each image, `(N, D)`."""
+        return np.asarray(self.statistics.mean)
+
+    @property
     def kl(self) -> float:
         """KL(q(z | x, y) || p(z | y)), the mean over images, in nats."""
         return float(np.mean(self.statistics.kl, dtype=np.float64))

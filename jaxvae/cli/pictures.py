@@ -2,21 +2,16 @@
 
 import dataclasses
 import pathlib
+from typing import Literal
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from jaxvae import plots
 from jaxvae._checks import InputError, expect_choice, expect_in_range, expect_positive
 from jaxvae.build import build_dataset
-from jaxvae.data import make_prepare
-from jaxvae.labels import one_hot
-from jaxvae.model import VAE, generate, reconstruct
-from jaxvae.runs import Run, expect_conditional, load_run
-from jaxvae.writers import load_records
+from jaxvae.pictures import PICTURES, Subject, choose_pictures
+from jaxvae.runs import Run, View, expect_conditional, load_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +39,8 @@ class Sample:
         labels = self._labels(run)
         output = self.output or run.directory / "plots" / "samples.png"
         expect_choice("the suffix of --output", output.suffix, [".png", ".npy"])
-        if labels is None:
-            images = draw_samples(run, run.load_model(), self.num_samples or 64, self.seed)
-        else:
-            images = draw_of_labels(run.load_model(), labels, run.num_classes, self.seed)
+        view = View(run, run.load_model(), self.seed)
+        images = view.sample(self.num_samples or 64) if labels is None else view.sample_classes(labels)
         if output.suffix == ".npy":
             output.parent.mkdir(parents=True, exist_ok=True)
             np.save(output, images)
@@ -71,44 +64,29 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """Draw a run: samples, reconstructions beside their inputs, training curves."""
+    """Draw a run: samples, reconstructions, interpolations, curves, latents, log p(x)."""
 
     directory: tyro.conf.Positional[pathlib.Path]
     """A run directory."""
+    pictures: tuple[str, ...] | None = None
+    """Which ones; all that the run has where none is given."""
+    format: Literal["png", "svg", "pdf"] = "png"
+    """Of the files."""
+    max_points: int = 10_000
+    """Test images of the scatter and of t-SNE, from the first."""
     seed: int = 0
     """Of the draws."""
 
     def run(self) -> None:
         """Writes the pictures into the run's `plots/`."""
         expect_in_range("--seed", self.seed, 0, 2**32)
+        expect_positive("--max-points", self.max_points)
         run = load_run(self.directory)
-        model, folder = run.load_model(), run.directory / "plots"
-        dataset = build_dataset(run.config)
-        inputs, labels = jnp.asarray(dataset.test.images[:32]), run.labels(dataset, "test")
-        x = make_prepare(run.config.data.binarization, training=False)(jax.random.key(self.seed), inputs)
-        y = None if labels is None else one_hot(jnp.asarray(labels[:32]), run.num_classes)
-        keys = jax.random.split(jax.random.key(self.seed), len(x))
-        pairs = eqx.filter_jit(eqx.filter_vmap(reconstruct, in_axes=(None, 0, 0, 0)))(model, keys, x, y)
-        plots.save_images(folder / "samples.png", draw_samples(run, model, 64, self.seed))
-        plots.save_reconstructions(folder / "reconstructions.png", np.asarray(x), np.asarray(pairs))
-        plots.save_curves(folder / "curves.png", load_records(run.directory / "metrics.jsonl"))
-        print(*(folder / f"{name}.png" for name in ("samples", "reconstructions", "curves")), sep="\n")
-
-
-def draw_samples(run: Run, model: VAE, num_samples: int, seed: int) -> np.ndarray:
-    """Images `(N, C, H, W)` of draws from the prior; of a conditional model, of classes as in training."""
-    key = jax.random.key(seed)
-    labels = run.draw_labels(jax.random.fold_in(key, num_samples), num_samples)
-    if labels is not None:
-        return draw_of_labels(model, labels, run.num_classes, seed)
-    return np.asarray(_generate(model, jax.random.split(key, num_samples), None))
-
-
-def draw_of_labels(model: VAE, labels: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
-    """Images `(N, C, H, W)` of draws from the prior of each of the classes `(N,)`."""
-    keys = jax.random.split(jax.random.key(seed), len(labels))
-    return np.asarray(_generate(model, keys, one_hot(jnp.asarray(labels), num_classes)))
-
-
-# Made once, so that an image of each class after every epoch is compiled once.
-_generate = eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0, 0)))
+        names = choose_pictures(run, self.pictures)
+        view = View(run, run.load_model(), self.seed)
+        subject = Subject(view, build_dataset(run.config), self.max_points)
+        for name in names:
+            figure = PICTURES[name].draw(subject)
+            path = run.directory / "plots" / f"{name}.{self.format}"
+            plots.save_figure(path, figure)
+            print(path, flush=True)

@@ -10,15 +10,15 @@ import numpy as np
 import tyro
 
 from jaxvae import plots, presets
-from jaxvae._checks import InputError, expect_choice, expect_positive
+from jaxvae._checks import InputError, expect_choice, expect_in_range, expect_positive
 from jaxvae.build import build_dataset
 from jaxvae.cli.evaluate import advise, describe_evaluation
-from jaxvae.cli.pictures import draw_of_labels
 from jaxvae.config import Config
 from jaxvae.data import CATALOG, Dataset
 from jaxvae.interrupts import OutOfTime, StopRequest, stop_on_signals
 from jaxvae.model import VAE
-from jaxvae.runs import Run, create_run, expect_resumable, load_run, new_directory, train_run
+from jaxvae.pictures import Animation
+from jaxvae.runs import Run, View, create_run, expect_resumable, load_run, new_directory, train_run
 from jaxvae.train.loop import Observer
 from jaxvae.writers import to_json
 
@@ -42,6 +42,8 @@ class Train:
     """Save and stop after this time, by the clock; --resume goes on."""
     per_class: bool = False
     """Of a conditional model: draw an image of each class after every epoch, plots/per-class-EPOCH.png."""
+    animate: int | None = None
+    """Look at the latent space after every so many steps, and draw it as plots/latents.gif at the end."""
     json: bool = False
     """Print the results as one JSON object and nothing else."""
 
@@ -55,20 +57,27 @@ class Train:
             expect_choice(
                 "the labels that --per-class is for", self.config.model.labels, ["one-hot", "embedded"]
             )
+        if self.animate is not None:
+            expect_in_range("--animate", self.animate, 1, self.config.steps + 1)
+            expect_in_range(
+                "--model.latent-dim with --animate", self.config.model.latent_dim, 2, float("inf")
+            )
         run = self._resumed() if self.resume else self._created(dataset)
+        animation = Animation(run, dataset)
         if not self.json:
             print(f"{run.preset} on {jax.devices()[0].device_kind} in {run.directory}", flush=True)
         try:
             with stop_on_signals(stop):
-                results = train_run(
-                    run, dataset, stop, observer=self._observer(run, dataset), quiet=self.json
-                )
+                observers = self._observers(run, dataset, animation)
+                results = train_run(run, dataset, stop, observers=observers, quiet=self.json)
         except OutOfTime as over:
             unfinished = {"finished": False, "step": over.step, "run_dir": str(run.directory)}
             print(to_json(unfinished) if self.json else over.hint)
         else:
             print(to_json({"finished": True, **results}) if self.json else _describe_training(results))
             advise(results["test"], run)
+            if self.animate is not None:
+                animation.save()
 
     def with_defaults(self) -> "Train":
         """With the config that the other arguments override: the preset's, or that of the run to resume."""
@@ -94,18 +103,17 @@ class Train:
         expect_resumable(run, self.preset, self._config())
         return dataclasses.replace(run, config=self._config())
 
-    def _observer(self, run: Run, dataset: Dataset) -> Observer | None:
-        """Draws the classes after every epoch, where asked to."""
-        if not self.per_class:
-            return None
+    def _observers(self, run: Run, dataset: Dataset, animation: Animation) -> list[Observer]:
+        """Those that were asked for: of the classes after every epoch, and of the latent space."""
         steps_per_epoch = len(dataset.train.images) // run.config.batch_size
 
-        def look(step: int, model: VAE) -> None:
-            images = draw_of_labels(model, np.arange(run.num_classes), run.num_classes, run.config.seed)
+        def draw_classes(step: int, model: VAE) -> None:
+            images = View(run, model, run.config.seed).sample_classes(np.arange(run.num_classes))
             path = run.directory / "plots" / f"per-class-{step // steps_per_epoch:04d}.png"
             plots.save_images(path, images, num_columns=run.num_classes)
 
-        return Observer(steps_per_epoch, look)
+        observers = [Observer(steps_per_epoch, draw_classes)] if self.per_class else []
+        return observers if self.animate is None else [*observers, animation.observer(self.animate)]
 
     def _config(self) -> Config:
         """With the data as they are found from anywhere."""

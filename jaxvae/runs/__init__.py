@@ -14,4 +14,3 @@ from jaxvae.runs.evaluation import measure_latents as measure_latents
 from jaxvae.runs.evaluation import summarize as summarize
 from jaxvae.runs.training import train_run as train_run
 from jaxvae.runs.view import View as View
-from jaxvae.runs.view import view_run as view_run

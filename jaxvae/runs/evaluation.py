@@ -19,8 +19,8 @@ from jaxvae.latents import LatentUse
 from jaxvae.runs.directory import Run
 from jaxvae.writers import ProgressBar
 
-# An evaluation as far as it is, for a stopped run to go on with.
-_UNFINISHED = "evaluation.npz"
+# An evaluation as far as it is: for a stopped run to go on with, and for pictures of what each image got.
+_KEPT = "evaluation.npz"
 _NUM_SIMULATED = 100
 
 
@@ -38,7 +38,8 @@ def evaluate_run(
         dataset: whose split to score.
         split: `train`, `validation` or `test`.
         stop: when requested, this raises after the batch. What is done of an evaluation that can be stopped
-            is kept in the run directory, and the next one of the same model, settings and images goes on.
+            is kept in the run directory, when it is finished too, and the next one of the same model,
+            settings and images goes on from there.
 
     Raises:
         ValueError: if the images are not of the model's shape or fewer than wanted, there is no such split,
@@ -56,7 +57,7 @@ def evaluate_run(
             return evaluator(state.eval_model, key, images, labels, on_batch=lambda done: _show(bar, done))
         settings = writers.to_json({**to_dict(config), "step": int(state.step)})
         made_from = fingerprint(settings, *in_blocks(images), labels)
-        path = run.directory / _UNFINISHED
+        path = run.directory / _KEPT
 
         def keep(done: Evaluation) -> None:
             _show(bar, done)
@@ -198,11 +199,6 @@ def summarize(
     if latents is not None:
         summary |= {"reconstruction": summary["elbo"] + latents.kl, **latents.summary()}
     return summary
-
-
-def forget_unfinished(run: Run) -> None:
-    """Deletes what is kept of an evaluation that was stopped."""
-    (run.directory / _UNFINISHED).unlink(missing_ok=True)
 
 
 def raise_if_stopped(stop: StopRequest, run: Run, step: int) -> None:

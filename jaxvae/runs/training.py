@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from jaxvae import writers
@@ -14,7 +15,6 @@ from jaxvae.latents import LatentUse
 from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
 from jaxvae.runs.evaluation import (
     evaluate_run,
-    forget_unfinished,
     measure_latents,
     raise_if_stopped,
     summarize,
@@ -31,7 +31,7 @@ def train_run(
     dataset: Dataset,
     stop: StopRequest,
     *,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Trains a run to its end, from its latest checkpoint where it has one, and evaluates it.
@@ -40,7 +40,7 @@ def train_run(
         run: from `create_run` or `load_run`.
         dataset: what to train on.
         stop: when requested, the run saves and raises.
-        observer: looks at the model as it trains.
+        observers: look at the model as it trains.
         quiet: print no lines on standard output.
 
     Returns:
@@ -71,7 +71,7 @@ def train_run(
             resident=is_resident(config, dataset.train.images),
             prepare=build_prepare(config),
             monitor=monitor,
-            observer=observer,
+            observers=observers,
             writer=writer,
             checkpoints=run.checkpoints,
             tally=tally,
@@ -83,7 +83,6 @@ def train_run(
     evaluation = evaluate_run(run, dataset, "test", stop=stop)
     results = _results(run, tally, evaluation, measure_latents(run, dataset, "test"))
     write_json(run.directory / "results.json", results)
-    forget_unfinished(run)
     return results
 
 

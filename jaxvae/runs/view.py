@@ -1,6 +1,7 @@
 """A run's model for those who look: arrays in, arrays out, everything of many images at a time."""
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from jaxvae._checks import expect_in_range, expect_shape
 from jaxvae.build import build_latent_evaluator, make_key
-from jaxvae.data import Dataset, make_prepare
+from jaxvae.data import make_prepare
 from jaxvae.labels import one_hot
 from jaxvae.latents import LatentUse
 from jaxvae.model import VAE, decode, generate, reconstruct
@@ -27,26 +28,17 @@ class View:
     Args:
         run: whose model it is.
         model: with its parameters as they are now.
-        images: of a split, as they are stored.
-        classes: of the images, whether the model takes them or not; None where they have none.
         seed: of the draws.
     """
 
     run: Run
     model: VAE
-    images: np.ndarray
-    classes: np.ndarray | None
     seed: int = 0
 
     @property
     def latent_dim(self) -> int:
         """D."""
         return self.run.config.model.latent_dim
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """The classes as the model takes them: None where it is not conditional."""
-        return self.classes if self.run.num_classes else None
 
     def seen(self, images: np.ndarray) -> np.ndarray:
         """Stored images as the model sees them."""
@@ -56,10 +48,13 @@ class View:
     def sample(self, num_samples: int) -> np.ndarray:
         """Images of draws from the prior; of a conditional model, of classes as frequent as in training."""
         key = jax.random.fold_in(jax.random.key(self.seed), num_samples)
-        return self.sample_classes(self.run.draw_labels(key, num_samples), num_samples)
+        return self._generate(num_samples, self.run.draw_labels(key, num_samples))
 
-    def sample_classes(self, classes: np.ndarray | None, num_samples: int) -> np.ndarray:
-        """Images of draws from the prior of each of the classes, or of no class."""
+    def sample_classes(self, classes: np.ndarray) -> np.ndarray:
+        """Images of draws from the prior of each of the classes."""
+        return self._generate(len(classes), classes)
+
+    def _generate(self, num_samples: int, classes: np.ndarray | None) -> np.ndarray:
         keys = jax.random.split(jax.random.key(self.seed), num_samples)
         return np.asarray(_generate(self.model, keys, self._one_hot(classes)))
 
@@ -70,7 +65,7 @@ class View:
 
     def encode(self, images: np.ndarray, classes: np.ndarray | None) -> LatentUse:
         """What the posteriors of images say of their latents."""
-        evaluator = build_latent_evaluator(self.run.config, num_classes=self.run.num_classes)
+        evaluator = _latent_evaluator(self.run.config, num_classes=self.run.num_classes)
         return evaluator(self.model, make_key(self.run.config, "evaluate"), images, classes)
 
     def decode(self, z: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
@@ -97,21 +92,8 @@ class View:
         return one_hot(None if classes is None else jnp.asarray(classes), self.run.num_classes)
 
 
-def view_run(
-    run: Run, dataset: Dataset, *, split: str = "test", seed: int = 0, model: VAE | None = None
-) -> View:
-    """The view of a run's model, or of another model of its kind, and of the images of a split.
-
-    Raises:
-        ValueError: if there is no checkpoint, or the images are not what the model takes.
-    """
-    expect_shape("the images", dataset.image_shape, run.image_shape)
-    run.labels(dataset, split)
-    images, classes = dataset.split(split)
-    return View(run, run.load_model() if model is None else model, images, classes, seed)
-
-
 # Made once, so that what is looked at again and again is compiled once.
+_latent_evaluator = functools.lru_cache(maxsize=2)(build_latent_evaluator)
 _generate = eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0, 0)))
 _reconstruct = eqx.filter_jit(eqx.filter_vmap(reconstruct, in_axes=(None, 0, 0, 0)))
 _decode = eqx.filter_jit(eqx.filter_vmap(decode, in_axes=(None, 0, 0, 0)))

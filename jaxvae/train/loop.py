@@ -1,7 +1,7 @@
 """The training loop: dispatches, measures, evaluates, saves."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import equinox as eqx
@@ -138,7 +138,7 @@ def train(
     resident: bool = True,
     prepare: Callable = lambda key, images: images,
     monitor: Monitor | None = None,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
     writer: Writer | None = None,
     checkpoints: Checkpoints | None = None,
     tally: Tally | None = None,
@@ -157,7 +157,7 @@ def train(
             a length, a shape, a type and rows `images[indices]`, as `data.OnDisk`; batches are read ahead.
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
-        observer: looks at the model, with the averaged parameters where they are kept, and changes nothing.
+        observers: look at the model, with the averaged parameters where they are kept, and change nothing.
         writer: takes the records `step`, `epoch`, `train_elbo` and the other terms likewise,
             `examples_per_second` and the monitor's `<name>_elbo` and `<name>_log_p_x`.
         checkpoints: where to save; None for nowhere.
@@ -176,16 +176,17 @@ def train(
     feed = make_feed(step, prepare, images, labels, plan.batch_size, plan.block_size, state.key)
     runner = Runner(feed, lambda now: None if writer is None else writer.advance(now))
     tally, now = tally or Tally(), int(state.step)
-    every = plan.num_steps if observer is None else observer.every
     while now < plan.num_steps:
-        stop = min(plan.next_stop(now), now - now % every + every)
+        looks = [now - now % observer.every + observer.every for observer in observers]
+        stop = min([plan.next_stop(now), *looks])
         part = runner.run(state, stop, stop_requested)
         state, now = part.state, int(part.state.step)
         _expect_finite(state, part.losses, checkpoints)
         tally = tally.plus(train_seconds=part.seconds, compile_seconds=part.compile_seconds)
         tally = tally.plus_terms(part.sums, part.num_steps)
-        if observer is not None and now % observer.every == 0:
-            observer.look(now, state.eval_model)
+        for observer in observers:
+            if now % observer.every == 0:
+                observer.look(now, state.eval_model)
         if plan.stops_at(now):
             tally = _record(now, part, state, tally, plan, monitor, writer, checkpoints, len(images))
         interrupted = now < plan.num_steps and stop_requested()

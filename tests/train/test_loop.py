@@ -153,7 +153,7 @@ def test_the_best_state_by_the_number_that_selects_is_kept_beside_the_last(
 def test_an_observer_looks_at_its_steps_and_changes_nothing(tmp_path):
     seen, plain, observed = [], Recorder(), Recorder()
     one, _ = run(writer=plain, monitor=MONITOR)
-    two, _ = run(writer=observed, monitor=MONITOR, observer=Observer(3, lambda step, _: seen.append(step)))
+    two, _ = run(writer=observed, monitor=MONITOR, observers=[Observer(3, lambda step, _: seen.append(step))])
     assert seen == [3, 6, 9, 12, 15, 18]
     assert_trees_equal(one, two)
     assert [record["step"] for record in plain.records] == [record["step"] for record in observed.records]
