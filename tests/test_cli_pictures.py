@@ -54,6 +54,7 @@ def test_plot_draws_all_that_a_run_has(plane, capsys):
 
 def test_plot_of_a_conditional_model_draws_its_classes(tmp_path, arguments, capsys):
     run = train(tmp_path / "run", *arguments, *PLANE, *CONDITIONAL, "--model.learned-prior")
+    capsys.readouterr()
     code, out, err = run_main(
         capsys, "plot", run, "--pictures", "classes", "manifold", "interpolations", "--format", "svg"
     )
