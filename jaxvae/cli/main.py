@@ -16,6 +16,7 @@ from jaxvae._checks import InputError, expect_choice
 from jaxvae.cli.data import Data, Datasets
 from jaxvae.cli.evaluate import Evaluate
 from jaxvae.cli.pictures import Plot, Sample
+from jaxvae.cli.report import Report
 from jaxvae.cli.train import Train
 from jaxvae.config import Config, follow_choices
 from jaxvae.interrupts import Interrupted
@@ -37,6 +38,7 @@ _COMMANDS = {
     "evaluate": Evaluate,
     "sample": Sample,
     "plot": Plot,
+    "report": Report,
     "presets": Presets,
     "datasets": Datasets,
     "data": Data,

@@ -30,7 +30,7 @@ def curves(records: Records) -> "Figure":
     Raises:
         ValueError: if there is nothing to draw.
     """
-    names = sorted({name for record in records for name in record if name.endswith(_BOUNDS)})
+    names = sorted({name for r in records for name in r if name.endswith(_BOUNDS) and _has(r, name)})
     if not names:
         raise expected("the records of a run", "to hold an ELBO or a log p(x)", f"{len(records)} records")
     return _draw_curves({(_spoken(name), name): records for name in names}, "nats per image")
@@ -54,15 +54,16 @@ def compare_curves(runs: Mapping[str, Records], name: str) -> "Figure":
 
 def _draw_curves(lines: Mapping[tuple[str, str], Records], unit: str) -> "Figure":
     """The lines of `(label, name)` of records."""
-    values = [r[name] for (_, name), records in lines.items() for r in records if _has(r, name)]
-    has_bands = False
+    has_bands, bottoms = False, []
     with style():
         figure = make_figure(7, 4.2)
         axes = figure.subplots()
         for ((label, name), records), colour in zip(lines.items(), itertools.cycle(_LINES), strict=False):
-            has_bands |= _draw_curve(axes, [r for r in records if _has(r, name)], name, label, colour)
+            having = [r for r in records if _has(r, name)]
+            has_bands |= _draw_curve(axes, having, name, label, colour)
+            bottoms.append(np.quantile([r[name] for r in having], 0.1))
         # The first steps are far below all that follow and would flatten it.
-        axes.set_ylim(bottom=np.quantile(values, 0.04) - 1)
+        axes.set_ylim(bottom=min(bottoms) - 1)
         axes.set(xlabel="training step", ylabel=unit)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

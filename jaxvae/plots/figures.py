@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -42,16 +42,20 @@ def style():
     return rc_context(_STYLE)
 
 
-def save_figure(path: str | os.PathLike, figure: "Figure") -> None:
+def save_figure(target: str | os.PathLike | BinaryIO, figure: "Figure") -> None:
     """Writes a figure in the format that the suffix names, such as `.png`, `.svg` or `.pdf`.
+
+    Args:
+        target: a path; or an open file, for a PNG.
+        figure: from any of the functions here.
 
     Raises:
         ValueError: if the format is unknown.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(target, str | os.PathLike):
+        pathlib.Path(target).parent.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.savefig(path)
+        figure.savefig(target)
 
 
 def class_colours(num_classes: int) -> list:

@@ -15,7 +15,7 @@ def records():
 def test_curves_have_a_line_for_each_bound_and_a_band_for_each_error():
     (axes,) = plots.curves(records()).axes
     lines = {line.get_label(): line for line in axes.lines}
-    assert set(lines) == {"train ELBO", "validation ELBO", "validation log p(x)"}
+    assert set(lines) == {"train ELBO", "validation log p(x)"}
     assert lines["validation log p(x)"].get_xdata() == pytest.approx([1, 11, 21, 31])
     (band,) = axes.collections
     low, high = band.get_paths()[0].get_extents().get_points()
