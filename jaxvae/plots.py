@@ -1,8 +1,10 @@
 """Pictures from arrays: images in [0, 1] of shape `(N, C, H, W)`, one file each."""
 
+import io
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,19 +47,33 @@ def save_images(path: str | os.PathLike, images: np.ndarray, *, num_columns: int
         num_columns: images per row.
         scale: side in screen pixels of each image pixel.
     """
+    canvas = tile(np.asarray(images), num_columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _picture(canvas).save(path)
+
+
+def to_png(canvas: np.ndarray) -> bytes:
+    """A picture `(H, W, C)` in [0, 1], of one channel or three, as the bytes of a PNG file."""
+    file = io.BytesIO()
+    _picture(canvas).save(file, "png")
+    return file.getvalue()
+
+
+def _picture(canvas: np.ndarray) -> Any:
     from PIL import Image
 
-    canvas = np.clip(tile(np.asarray(images), num_columns), 0, 1)
-    pixels = np.round(255 * canvas).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels)
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    pixels = np.round(255 * np.clip(canvas, 0, 1)).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def pair(inputs: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Images `(2 N, C, H, W)`, each of N inputs before its reconstruction."""
+    return np.stack([inputs, reconstructions], axis=1).reshape(-1, *inputs.shape[1:])
 
 
 def save_reconstructions(path: str | os.PathLike, inputs: np.ndarray, reconstructions: np.ndarray) -> None:
     """Writes pairs, each input at the left of its reconstruction, four pairs to a row."""
-    pairs = np.stack([inputs, reconstructions], axis=1)
-    save_images(path, pairs.reshape(-1, *inputs.shape[1:]), num_columns=8)
+    save_images(path, pair(inputs, reconstructions), num_columns=8)
 
 
 def save_curves(path: str | os.PathLike, records: Sequence[dict[str, float]]) -> None:

@@ -92,6 +92,7 @@ def test_the_summary_has_the_keys_of_results_json(key):
     summary = evaluate(make_model(key), make_images(5)).summary()
     assert set(summary) == {
         "elbo",
+        "elbo_standard_error",
         "log_p_x",
         "log_p_x_standard_error",
         "log_p_x_monte_carlo_error",

@@ -61,7 +61,7 @@ class Train:
         try:
             with stop_on_signals(stop):
                 results = train_run(
-                    run, dataset, stop, observer=self._observer(run, dataset), quiet=self.json
+                    run, dataset, stop, observers=self._observers(run, dataset), quiet=self.json
                 )
         except OutOfTime as over:
             unfinished = {"finished": False, "step": over.step, "run_dir": str(run.directory)}
@@ -94,10 +94,10 @@ class Train:
         expect_resumable(run, self.preset, self._config())
         return dataclasses.replace(run, config=self._config())
 
-    def _observer(self, run: Run, dataset: Dataset) -> Observer | None:
+    def _observers(self, run: Run, dataset: Dataset) -> list[Observer]:
         """Draws the classes after every epoch, where asked to."""
         if not self.per_class:
-            return None
+            return []
         steps_per_epoch = len(dataset.train.images) // run.config.batch_size
 
         def look(step: int, model: VAE) -> None:
@@ -105,7 +105,7 @@ class Train:
             path = run.directory / "plots" / f"per-class-{step // steps_per_epoch:04d}.png"
             plots.save_images(path, images, num_columns=run.num_classes)
 
-        return Observer(steps_per_epoch, look)
+        return [Observer(steps_per_epoch, look)]
 
     def _config(self) -> Config:
         """With the data as they are found from anywhere."""

@@ -2,15 +2,25 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-from jaxvae import writers
+from jaxvae import plots, writers
 from jaxvae._checks import expect_shape, expected
-from jaxvae.build import build_evaluator, build_prepare, build_training, is_resident, make_key
+from jaxvae.build import (
+    build_evaluator,
+    build_latent_evaluator,
+    build_prepare,
+    build_schedule,
+    build_training,
+    is_resident,
+    make_key,
+)
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
 from jaxvae.latents import LatentUse
+from jaxvae.model import VAE
 from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
 from jaxvae.runs.evaluation import (
     evaluate_run,
@@ -19,11 +29,14 @@ from jaxvae.runs.evaluation import (
     raise_if_stopped,
     summarize,
 )
+from jaxvae.runs.view import view_run
 from jaxvae.train import TrainState
 from jaxvae.train.loop import Monitor, Observer, Plan, Tally, train
 from jaxvae.train.step import TrainStep
 
 _COLUMNS = ("train_{bound}", "{split}_elbo", "{split}_log_p_x", "examples_per_second")
+# Of the monitored ones: whose latents are measured, that are drawn, and that are reconstructed.
+_NUM_MEASURED, _NUM_SAMPLES, _NUM_PAIRS = 1000, 32, 16
 
 
 def train_run(
@@ -31,7 +44,7 @@ def train_run(
     dataset: Dataset,
     stop: StopRequest,
     *,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Trains a run to its end, from its latest checkpoint where it has one, and evaluates it.
@@ -40,7 +53,7 @@ def train_run(
         run: from `create_run` or `load_run`.
         dataset: what to train on.
         stop: when requested, the run saves and raises.
-        observer: looks at the model as it trains.
+        observers: look at the model as it trains.
         quiet: print no lines on standard output.
 
     Returns:
@@ -55,7 +68,9 @@ def train_run(
     state, step, tally = _start(run, dataset)
     start = int(state.step)
     monitor = _make_monitor(run, dataset)
-    with contextlib.closing(_make_writer(run, start, monitor.name, quiet=quiet)) as writer:
+    board = writers.TensorBoard(run.directory, step=start)
+    painter = _make_painter(run, dataset, monitor.name, board)
+    with contextlib.closing(_make_writer(run, start, monitor.name, board, quiet=quiet)) as writer:
         state, tally = train(
             state,
             step,
@@ -71,7 +86,8 @@ def train_run(
             resident=is_resident(config, dataset.train.images),
             prepare=build_prepare(config),
             monitor=monitor,
-            observer=observer,
+            observers=[painter, *observers],
+            learning_rate=build_schedule(config),
             writer=writer,
             checkpoints=run.checkpoints,
             tally=tally,
@@ -127,18 +143,42 @@ def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
     evaluate = dataclasses.replace(config.evaluate, **options)
     config = dataclasses.replace(config, evaluate=evaluate)
     evaluator = build_evaluator(config, num_classes=run.num_classes)
+    latent_evaluator = build_latent_evaluator(config, num_classes=run.num_classes)
     images, labels, key = dataset.split(name).images, run.labels(dataset, name), make_key(config, "monitor")
     # What is maximised chooses; with another weight on the KL term that is neither number.
     bound = "log_p_x" if config.objective.bound == "iwae" else "elbo"
     chooses = name == "validation" and config.objective.beta in (None, 1)
     selects = bound if chooses else None
-    return Monitor(name, lambda model: evaluator(model, key, images, labels), selects)
+    first = images[:_NUM_MEASURED], None if labels is None else labels[:_NUM_MEASURED]
+
+    def measure(model: VAE) -> dict[str, Any]:
+        summary = latent_evaluator(model, key, *first).summary()
+        names = ("kl", "kl_per_latent", "active_units")
+        return {name: summary[name] for name in names if summary[name] is not None}
+
+    return Monitor(name, lambda model: evaluator(model, key, images, labels), selects, measure)
 
 
-def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:
+def _make_painter(run: Run, dataset: Dataset, split: str, board: writers.TensorBoard) -> Observer:
+    """Shows samples, and reconstructions of images of a split beside them, at every evaluation."""
+
+    def look(step: int, model: VAE) -> None:
+        view = view_run(run, dataset, split=split, seed=run.config.seed, model=model)
+        rows = slice(_NUM_PAIRS)
+        inputs, labels = view.images[rows], None if view.labels is None else view.labels[rows]
+        pairs = plots.pair(view.seen(inputs), view.reconstruct(inputs, labels))
+        images = {"samples": view.sample(_NUM_SAMPLES), "reconstructions": pairs}
+        board.write_pictures(step, {name: plots.tile(many, 8) for name, many in images.items()})
+
+    return Observer(None, look)
+
+
+def _make_writer(
+    run: Run, step: int, monitor_name: str, board: writers.TensorBoard, *, quiet: bool
+) -> writers.Writers:
     columns = [name.format(bound=run.config.objective.bound, split=monitor_name) for name in _COLUMNS]
     return writers.Writers(
         writers.Console(run.config.steps, columns, step=step, lines=not quiet),
         writers.JsonLines(run.directory / "metrics.jsonl", step=step),
-        writers.TensorBoard(run.directory, step=step),
+        board,
     )

@@ -45,7 +45,7 @@ def test_records_come_when_asked_for_and_hold_what_they_promise():
     state, tally = run(writer=recorder, monitor=MONITOR)
     assert state.step == 20
     assert [record["step"] for record in recorder.records] == [4, 8, 10, 12, 16, 20]
-    assert set(recorder.records[0]) == {"step", "epoch", "train_elbo", "examples_per_second"}
+    assert set(recorder.records[0]) == {"step", "epoch", "train_elbo", "gradient_norm", "examples_per_second"}
     evaluated = [record for record in recorder.records if "validation_elbo" in record]
     assert [record["step"] for record in evaluated] == [10, 20]
     assert all(record["validation_elbo"] < record["validation_log_p_x"] for record in evaluated)
@@ -109,7 +109,8 @@ class Fixed:
         self._bound = bound
 
     def summary(self):
-        return {"elbo": self._bound, "log_p_x": -10 - self._bound}
+        errors = {"elbo_standard_error": 0.5, "log_p_x_standard_error": 0.5}
+        return {"elbo": self._bound, "log_p_x": -10 - self._bound, **errors}
 
 
 def test_the_averaged_model_is_what_is_evaluated():
@@ -152,9 +153,13 @@ def test_the_best_state_by_the_number_that_selects_is_kept_beside_the_last(
 
 def test_an_observer_looks_at_its_steps_and_changes_nothing(tmp_path):
     seen, plain, observed = [], Recorder(), Recorder()
+    observers = [
+        Observer(every, lambda step, _, every=every: seen.append((every, step))) for every in (3, None, 7)
+    ]
     one, _ = run(writer=plain, monitor=MONITOR)
-    two, _ = run(writer=observed, monitor=MONITOR, observer=Observer(3, lambda step, _: seen.append(step)))
-    assert seen == [3, 6, 9, 12, 15, 18]
+    two, _ = run(writer=observed, monitor=MONITOR, observers=observers)
+    steps = {every: [step for who, step in seen if who == every] for every in (3, None, 7)}
+    assert steps == {3: [3, 6, 9, 12, 15, 18], None: [10, 20], 7: [7, 14]}
     assert_trees_equal(one, two)
     assert [record["step"] for record in plain.records] == [record["step"] for record in observed.records]
     assert plain.records[-1]["train_elbo"] == observed.records[-1]["train_elbo"]
