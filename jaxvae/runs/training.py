@@ -69,7 +69,7 @@ def train_run(
     start = int(state.step)
     monitor = _make_monitor(run, dataset)
     board = writers.TensorBoard(run.directory, step=start)
-    painter = _make_painter(run, dataset, monitor.name, board)
+    painters = _make_painters(run, dataset, monitor.name, board)
     with contextlib.closing(_make_writer(run, start, monitor.name, board, quiet=quiet)) as writer:
         state, tally = train(
             state,
@@ -86,7 +86,7 @@ def train_run(
             resident=is_resident(config, dataset.train.images),
             prepare=build_prepare(config),
             monitor=monitor,
-            observers=[painter, *observers],
+            observers=[*painters, *observers],
             learning_rate=build_schedule(config),
             writer=writer,
             checkpoints=run.checkpoints,
@@ -159,8 +159,10 @@ def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
     return Monitor(name, lambda model: evaluator(model, key, images, labels), selects, measure)
 
 
-def _make_painter(run: Run, dataset: Dataset, split: str, board: writers.TensorBoard) -> Observer:
-    """Shows samples, and reconstructions of images of a split beside them, at every evaluation."""
+def _make_painters(run: Run, dataset: Dataset, split: str, board: writers.TensorBoard) -> list[Observer]:
+    """Shows samples, and images of a split beside their reconstructions, at every evaluation."""
+    if run.image_shape[0] not in (1, 3):  # neither grey nor in colour
+        return []
 
     def look(step: int, model: VAE) -> None:
         view = view_run(run, dataset, split=split, seed=run.config.seed, model=model)
@@ -170,7 +172,7 @@ def _make_painter(run: Run, dataset: Dataset, split: str, board: writers.TensorB
         images = {"samples": view.sample(_NUM_SAMPLES), "reconstructions": pairs}
         board.write_pictures(step, {name: plots.tile(many, 8) for name, many in images.items()})
 
-    return Observer(None, look)
+    return [Observer(None, look)]
 
 
 def _make_writer(

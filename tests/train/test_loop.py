@@ -1,3 +1,5 @@
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -55,13 +57,25 @@ def test_records_come_when_asked_for_and_hold_what_they_promise():
     assert min(tally.train_seconds, tally.compile_seconds, tally.evaluate_seconds) > 0
 
 
-def test_the_train_elbo_is_the_mean_since_the_record_before():
+@pytest.mark.parametrize("name", ["train_elbo", "gradient_norm"])
+def test_what_is_of_the_training_is_the_mean_since_the_record_before(name):
     coarse, fine = Recorder(), Recorder()
     run(8, writer=coarse)
     run(writer=fine, plan=Plan(8, batch_size=5, log_every=1))
-    losses = [record["train_elbo"] for record in fine.records]
-    means = [np.mean(losses[:4]), np.mean(losses[4:])]
-    np.testing.assert_allclose([record["train_elbo"] for record in coarse.records], means, rtol=1e-5)
+    each = [record[name] for record in fine.records]
+    means = [np.mean(each[:4]), np.mean(each[4:])]
+    np.testing.assert_allclose([record[name] for record in coarse.records], means, rtol=1e-5)
+
+
+def test_records_hold_the_schedule_s_rate_and_what_the_monitor_measures():
+    recorder = Recorder()
+    measured = dataclasses.replace(MONITOR, measure=lambda model: {"kl_per_latent": [1.0, 2.0]})
+    run(writer=recorder, monitor=measured, learning_rate=lambda step: 0.1 / step)
+    for record in recorder.records:
+        assert record["learning_rate"] == 0.1 / record["step"]
+        evaluated = record["step"] % 10 == 0
+        assert record.get("validation_kl_per_latent") == ([1.0, 2.0] if evaluated else None)
+        assert ("validation_elbo_standard_error" in record) == evaluated
 
 
 def test_nothing_is_traced_twice_however_the_dispatches_are_cut():
@@ -99,7 +113,8 @@ def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path, dispatches):
     assert [record["step"] for record in pieces.records] == [5, 10, 15, 20]
     for one, other in zip(whole.records, pieces.records, strict=True):
         assert one["validation_elbo"] == other["validation_elbo"]
-        assert one["train_elbo"] == pytest.approx(other["train_elbo"], rel=1e-6)
+        for name in ("train_elbo", "gradient_norm"):
+            assert one[name] == pytest.approx(other[name], rel=1e-6)
 
 
 class Fixed:
