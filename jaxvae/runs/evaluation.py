@@ -15,7 +15,7 @@ from jaxvae.config import PIXEL_LEVELS, to_dict
 from jaxvae.data import Dataset, fingerprint, in_blocks
 from jaxvae.evaluate import Evaluation, load_evaluation
 from jaxvae.interrupts import Interrupted, OutOfTime, StopRequest
-from jaxvae.latents import LatentUse
+from jaxvae.latents import LatentEvaluator, LatentUse
 from jaxvae.runs.directory import Run
 from jaxvae.writers import ProgressBar
 
@@ -119,18 +119,24 @@ def expect_conditional(run: Run, flag: str) -> None:
         raise expected(f"a conditional model for {flag}", "(--model.labels one-hot)", f"{run.directory}")
 
 
-def measure_latents(run: Run, dataset: Dataset, split: str) -> LatentUse:
+def measure_latents(
+    run: Run, dataset: Dataset, split: str, *, evaluator: LatentEvaluator | None = None
+) -> LatentUse:
     """How the run's model uses its latents for the images that `evaluate_run` scores; a few seconds.
 
     Args:
         run: a run with a checkpoint.
         dataset: whose split to measure.
         split: `train`, `validation` or `test`.
+        evaluator: of the run's settings, where there is one that need not be compiled again.
 
     Raises:
         ValueError: as `evaluate_run` does.
     """
-    evaluator = build_latent_evaluator(run.config, num_classes=run.num_classes, training=split == "train")
+    training = split == "train"
+    evaluator = evaluator or build_latent_evaluator(
+        run.config, num_classes=run.num_classes, training=training
+    )
     # The key too is that of the scores: what is binarised afresh becomes the same images.
     key = make_key(run.config, "evaluate")
     return evaluator(run.load_model(), key, *_scored(run, dataset, split))

@@ -19,7 +19,7 @@ from jaxvae.build import (
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
-from jaxvae.latents import LatentUse
+from jaxvae.latents import LatentEvaluator, LatentUse
 from jaxvae.model import VAE
 from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
 from jaxvae.runs.evaluation import (
@@ -67,7 +67,9 @@ def train_run(
     config = run.config
     state, step, tally = _start(run, dataset)
     start = int(state.step)
-    monitor = _make_monitor(run, dataset)
+    # One for the monitor and for the end: of a deep posterior, it takes a while to compile.
+    latent_evaluator = build_latent_evaluator(config, num_classes=run.num_classes)
+    monitor = _make_monitor(run, dataset, latent_evaluator)
     board = writers.TensorBoard(run.directory, step=start)
     painters = _make_painters(run, dataset, monitor.name, board)
     with contextlib.closing(_make_writer(run, start, monitor.name, board, quiet=quiet)) as writer:
@@ -97,7 +99,8 @@ def train_run(
     if int(state.step) > start:
         raise_if_stopped(stop, run, int(state.step))
     evaluation = evaluate_run(run, dataset, "test", stop=stop)
-    results = _results(run, tally, evaluation, measure_latents(run, dataset, "test"))
+    latents = measure_latents(run, dataset, "test", evaluator=latent_evaluator)
+    results = _results(run, tally, evaluation, latents)
     write_json(run.directory / "results.json", results)
     forget_unfinished(run)
     return results
@@ -135,7 +138,7 @@ def _results(run: Run, tally: Tally, evaluation: Evaluation, latents: LatentUse)
     }
 
 
-def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
+def _make_monitor(run: Run, dataset: Dataset, latent_evaluator: LatentEvaluator) -> Monitor:
     """Watches the validation images, or the test images (which then choose nothing)."""
     config = run.config
     name = "test" if dataset.validation is None else "validation"
@@ -143,7 +146,6 @@ def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
     evaluate = dataclasses.replace(config.evaluate, **options)
     config = dataclasses.replace(config, evaluate=evaluate)
     evaluator = build_evaluator(config, num_classes=run.num_classes)
-    latent_evaluator = build_latent_evaluator(config, num_classes=run.num_classes)
     images, labels, key = dataset.split(name).images, run.labels(dataset, name), make_key(config, "monitor")
     # What is maximised chooses; with another weight on the KL term that is neither number.
     bound = "log_p_x" if config.objective.bound == "iwae" else "elbo"
