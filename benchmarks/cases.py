@@ -102,7 +102,7 @@ def train_case(
     memory = compiled.compiled.memory_analysis().temp_size_in_bytes
 
     def advance(num_blocks: int):
-        holder[0], total, _ = compiled((images, None, jnp.asarray(num_blocks, jnp.int32)), holder[0])
+        holder[0], total, *_ = compiled((images, None, jnp.asarray(num_blocks, jnp.int32)), holder[0])
         return total
 
     timed(lambda: advance(1))
@@ -145,7 +145,7 @@ def fed_case(
     holder = [state]
 
     def advance(num_blocks: int):
-        holder[0], sums, _ = feed.dispatch(holder[0], feed.block_size, num_blocks)
+        holder[0], sums, *_ = feed.dispatch(holder[0], feed.block_size, num_blocks)
         return sums
 
     timed(lambda: advance(1))
@@ -169,10 +169,10 @@ class Synthetic:
 
     def dispatch(self, state, size: int, num_blocks: int):
         """See `jaxvae.train.feed.Feed`."""
-        sums = losses = None
+        given = ()
         for _ in range(num_blocks):
-            state, sums, losses = self._program((self._block, None), state)
-        return state, sums, losses
+            state, *given = self._program((self._block, None), state)
+        return state, *given
 
     @property
     def compile_seconds(self) -> float:

@@ -77,15 +77,17 @@ class Evaluation:
     def summary(self) -> dict[str, float | int | str]:
         """Means over the split, as written to `results.json`; NaN where there is nothing to report.
 
-        `log_p_x_standard_error` is the error of the mean over images drawn like these (it contains the
-        Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these images, without the
-        bias, which is downward and does not average out. `lower` and `upper` are bounds in expectation.
+        `elbo_standard_error` and `log_p_x_standard_error` are the errors of the means over images drawn like
+        these (they contain the Monte Carlo part); `log_p_x_monte_carlo_error` is the error for exactly these
+        images, without the bias, which is downward and does not average out. `lower` and `upper` are bounds
+        in expectation.
         `pareto_k` is the median over images, `reliable` the share of those that are.
         """
         n, gap = len(self.log_p), self.upper - self.log_p
         log_p_x = _mean(self.log_p)
         return {
             "elbo": _mean(self.elbo),
+            "elbo_standard_error": _standard_error(self.elbo),
             "log_p_x": log_p_x,
             "log_p_x_standard_error": _standard_error(self.log_p),
             "log_p_x_monte_carlo_error": float(np.sqrt(np.sum(self.standard_error**2)) / n),

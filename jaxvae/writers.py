@@ -11,9 +11,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
-Record = dict[str, float]
+from jaxvae.plots import to_png
+
+# Numbers, and lists of numbers.
+Record = dict[str, Any]
 
 
 class Console:
@@ -105,7 +109,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """TensorBoard scalars, in an event file of tensorboardX's format.
+    """TensorBoard's scalars and images, in an event file of tensorboardX's format.
 
     Written at once and not by tensorboardX's `SummaryWriter`, whose thread dies on a full disk and then
     blocks the run for ever.
@@ -130,21 +134,42 @@ class TensorBoard:
         """Does nothing: only records are written."""
 
     def write(self, record: Record) -> None:
-        """Writes each number of the record as a scalar."""
-        values = [
-            self._summary.Value(tag=name, simple_value=value)
-            for name, value in record.items()
-            if name != "step"
-        ]
+        """Writes each number as a scalar; those of a list one by one, as `name/000`, `name/001`, ..."""
+        scalars = _scalars({name: value for name, value in record.items() if name != "step"})
+        values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._add(step=int(record["step"]), summary=self._summary(value=values))
+
+    def write_pictures(self, step: int, pictures: dict[str, np.ndarray]) -> None:
+        """Writes pictures `(H, W, C)` in [0, 1], of one channel or three, by their names."""
+        values = [
+            self._summary.Value(tag=name, image=self._image(canvas)) for name, canvas in pictures.items()
+        ]
+        self._add(step=step, summary=self._summary(value=values))
 
     def close(self) -> None:
         """Closes the event file."""
         self._file.close()
 
+    def _image(self, canvas: np.ndarray) -> Any:
+        height, width, channels = canvas.shape
+        return self._summary.Image(
+            height=height, width=width, colorspace=channels, encoded_image_string=to_png(canvas)
+        )
+
     def _add(self, **content) -> None:
         self._file.write(self._event(wall_time=time.time(), **content).SerializeToString())
         self._file.flush()
+
+
+def _scalars(record: Record) -> dict[str, float]:
+    """The numbers of a record, and those of its lists, each by a name of its own."""
+    scalars = {}
+    for name, value in record.items():
+        if isinstance(value, list):
+            scalars |= {f"{name}/{index:03d}": part for index, part in enumerate(value)}
+        else:
+            scalars[name] = value
+    return scalars
 
 
 class Writers:

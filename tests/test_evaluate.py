@@ -85,6 +85,7 @@ def test_the_mean_over_images_is_exact_within_its_error():
     np.testing.assert_allclose(
         summary["log_p_x_standard_error"], np.std(exact, ddof=1) / np.sqrt(300), rtol=0.02
     )
+    np.testing.assert_allclose(summary["elbo_standard_error"], np.std(result.elbo, ddof=1) / np.sqrt(300))
     assert summary["elbo"] < summary["log_p_x"]
 
 
@@ -92,6 +93,7 @@ def test_the_summary_has_the_keys_of_results_json(key):
     summary = evaluate(make_model(key), make_images(5)).summary()
     assert set(summary) == {
         "elbo",
+        "elbo_standard_error",
         "log_p_x",
         "log_p_x_standard_error",
         "log_p_x_monte_carlo_error",

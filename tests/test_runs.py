@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import equinox as eqx
 import numpy as np
 import pytest
 
@@ -72,6 +73,29 @@ def test_an_evaluation_that_nothing_stops_leaves_the_directory_alone(stopped):
     before = {path: path.read_bytes() for path in run.directory.glob("*.*")}
     assert evaluate_run(run, dataset, "test").log_p[0] != 1
     assert {path: path.read_bytes() for path in run.directory.glob("*.*")} == before
+
+
+class OldTally(eqx.Module):
+    """Without the norms of the gradients."""
+
+    train_seconds: float = 1.5
+    evaluate_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    best_elbo: float = -99.0
+    sums: dict[str, float] = dataclasses.field(default_factory=lambda: {"elbo": -200.0, "kl": 3.0})
+    num_summed: int = 2
+
+
+def test_a_checkpoint_from_before_the_gradient_was_measured_is_gone_on_with(stopped, tmp_path):
+    run, _ = stopped
+    run = dataclasses.replace(run, directory=tmp_path)
+    state = build_training(run.config, run.image_shape)[0]
+    run.checkpoints.save(3, (state, OldTally()))
+    _, tally = run.load_state()
+    assert (tally.train_seconds, tally.best_elbo, tally.num_summed) == (1.5, -99.0, 2)
+    assert tally.sums == {"elbo": -200.0, "kl": 3.0}
+    assert np.isnan(tally.gradient_norms)
+    assert tally.without_sums().gradient_norms == 0
 
 
 OTHER = {

@@ -56,7 +56,7 @@ def read_events(path):
 
 def test_tensorboard_gets_every_number_of_a_record(tmp_path):
     writer = TensorBoard(tmp_path, step=499)
-    writer.write(RECORD)
+    writer.write({**RECORD, "kl_per_latent": [0.5, 2.0]})
     writer.close()
     (path,) = tmp_path.glob("events.out.tfevents.*")
     version, start, event = read_events(path)
@@ -66,6 +66,8 @@ def test_tensorboard_gets_every_number_of_a_record(tmp_path):
     assert {v.tag: v.simple_value for v in event.summary.value} == {
         "train_elbo": -101.5,
         "examples_per_second": pytest.approx(12345.6),
+        "kl_per_latent/000": 0.5,
+        "kl_per_latent/001": 2.0,
     }
 
 

@@ -52,6 +52,8 @@ def build_evaluator(config: Config, *, num_classes: int = 0, training: bool = Fa
     return make_evaluator(estimate, batch_size=config.evaluate.batch_size or batch_size)
 
 
+# One for the same settings: what looks at a run again and again is compiled once.
+@functools.lru_cache(maxsize=4)
 def build_latent_evaluator(
     config: Config, *, num_classes: int = 0, training: bool = False
 ) -> LatentEvaluator:

@@ -52,10 +52,10 @@ def is_resident(config: Config, images: Any) -> bool:
     return is_in_memory and data.choose_placement(images.nbytes, config.data.placement) == "resident"
 
 
-def build_optimizer(config: Config) -> optax.GradientTransformation:
-    """The optimiser with its schedule."""
+def build_schedule(config: Config) -> optax.Schedule:
+    """The learning rate as a function of the step."""
     options = config.optimizer
-    schedule = make_schedule(
+    return make_schedule(
         options.schedule,
         options.learning_rate,
         num_steps=config.steps,
@@ -63,9 +63,14 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         decay_every=options.decay_every,
         decay_factor=options.decay_factor,
     )
+
+
+def build_optimizer(config: Config) -> optax.GradientTransformation:
+    """The optimiser with its schedule."""
+    options = config.optimizer
     return make_optimizer(
         options.name,
-        schedule,
+        build_schedule(config),
         weight_decay=options.weight_decay,
         max_gradient_norm=options.max_gradient_norm,
     )

@@ -11,9 +11,11 @@ from jaxvae.plots.images import class_grid as class_grid
 from jaxvae.plots.images import image_grid as image_grid
 from jaxvae.plots.images import interpolations as interpolations
 from jaxvae.plots.images import manifold as manifold
+from jaxvae.plots.images import pair as pair
 from jaxvae.plots.images import reconstructions as reconstructions
 from jaxvae.plots.images import save_images as save_images
 from jaxvae.plots.images import tile as tile
+from jaxvae.plots.images import to_png as to_png
 from jaxvae.plots.latents import TSNE_STEPS as TSNE_STEPS
 from jaxvae.plots.latents import kl_per_latent as kl_per_latent
 from jaxvae.plots.latents import scatter as scatter

@@ -1,9 +1,10 @@
 """Figures of images `(N, C, H, W)` in [0, 1]."""
 
+import io
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,13 +52,33 @@ def save_images(path: str | os.PathLike, images: np.ndarray, *, num_columns: int
         num_columns: images per row.
         scale: side in screen pixels of each image pixel.
     """
+    canvas = tile(np.asarray(images), num_columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _picture(canvas).save(path)
+
+
+def to_png(canvas: np.ndarray) -> bytes:
+    """A picture `(H, W, C)` in [0, 1], of one channel or three, as the bytes of a PNG file."""
+    file = io.BytesIO()
+    _picture(canvas).save(file, "png")
+    return file.getvalue()
+
+
+def _picture(canvas: np.ndarray) -> Any:
     from PIL import Image
 
-    canvas = np.clip(tile(np.asarray(images), num_columns), 0, 1)
-    pixels = np.round(255 * canvas).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels)
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    pixels = np.round(255 * np.clip(canvas, 0, 1)).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def pair(inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Images `(2 N, C, H, W)`, each of N inputs before its reconstruction.
+
+    Raises:
+        ValueError: if there are not as many of both.
+    """
+    expect_shape("the reconstructions", np.shape(outputs), np.shape(inputs))
+    return np.stack([inputs, outputs], axis=1).reshape(-1, *np.shape(inputs)[1:])
 
 
 def image_grid(images: np.ndarray, *, num_columns: int = 8, title: str = "") -> "Figure":
@@ -90,10 +111,8 @@ def reconstructions(inputs: np.ndarray, outputs: np.ndarray) -> "Figure":
     Raises:
         ValueError: if there are not as many of both, or as `tile` does.
     """
-    expect_shape("the reconstructions", np.shape(outputs), np.shape(inputs))
-    pairs = np.stack([inputs, outputs], axis=1)
     title = "pairs of an image (left) and its reconstruction (right)"
-    return image_grid(pairs.reshape(-1, *inputs.shape[1:]), title=title)
+    return image_grid(pair(inputs, outputs), title=title)
 
 
 def interpolations(starts: np.ndarray, paths: np.ndarray, ends: np.ndarray) -> "Figure":

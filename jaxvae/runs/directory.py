@@ -79,7 +79,9 @@ class Run:
             ValueError: if there is no readable checkpoint, or it is of another model.
         """
         state, _ = build_training(self.config, self.image_shape, num_classes=self.num_classes)
-        return self.checkpoints.restore((state, new_tally(self.config)), best=best)
+        # NaN where a run from before the norms were kept has none: the first record then says so.
+        tally = dataclasses.replace(new_tally(self.config), gradient_norms=np.nan)
+        return self.checkpoints.restore((state, tally), best=best)
 
     def load_model(self) -> VAE:
         """The model to use: the best by the validation images, or the last where they do not choose."""

@@ -5,13 +5,22 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jaxvae import writers
+from jaxvae import plots, writers
 from jaxvae._checks import expect_shape, expected
-from jaxvae.build import build_evaluator, build_prepare, build_training, is_resident, make_key
+from jaxvae.build import (
+    build_evaluator,
+    build_latent_evaluator,
+    build_prepare,
+    build_schedule,
+    build_training,
+    is_resident,
+    make_key,
+)
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
 from jaxvae.interrupts import StopRequest
 from jaxvae.latents import LatentUse
+from jaxvae.model import VAE
 from jaxvae.runs.directory import Run, expect_evaluable, new_tally, write_json
 from jaxvae.runs.evaluation import (
     evaluate_run,
@@ -19,11 +28,14 @@ from jaxvae.runs.evaluation import (
     raise_if_stopped,
     summarize,
 )
+from jaxvae.runs.view import View
 from jaxvae.train import TrainState
 from jaxvae.train.loop import Monitor, Observer, Plan, Tally, train
 from jaxvae.train.step import TrainStep
 
 _COLUMNS = ("train_{bound}", "{split}_elbo", "{split}_log_p_x", "examples_per_second")
+# Of the monitored ones: whose latents are measured, that are drawn, and that are reconstructed.
+_NUM_MEASURED, _NUM_SAMPLES, _NUM_PAIRS = 1000, 32, 16
 
 
 def train_run(
@@ -54,8 +66,11 @@ def train_run(
     config = run.config
     state, step, tally = _start(run, dataset)
     start = int(state.step)
+    # One for the monitor and for the end: of a deep posterior, it takes a while to compile.
     monitor = _make_monitor(run, dataset)
-    with contextlib.closing(_make_writer(run, start, monitor.name, quiet=quiet)) as writer:
+    board = writers.TensorBoard(run.directory, step=start)
+    painters = _make_painters(run, dataset, monitor.name, board)
+    with contextlib.closing(_make_writer(run, start, monitor.name, board, quiet=quiet)) as writer:
         state, tally = train(
             state,
             step,
@@ -71,7 +86,8 @@ def train_run(
             resident=is_resident(config, dataset.train.images),
             prepare=build_prepare(config),
             monitor=monitor,
-            observers=observers,
+            observers=[*painters, *observers],
+            learning_rate=build_schedule(config),
             writer=writer,
             checkpoints=run.checkpoints,
             tally=tally,
@@ -126,18 +142,46 @@ def _make_monitor(run: Run, dataset: Dataset) -> Monitor:
     evaluate = dataclasses.replace(config.evaluate, **options)
     config = dataclasses.replace(config, evaluate=evaluate)
     evaluator = build_evaluator(config, num_classes=run.num_classes)
+    latent_evaluator = build_latent_evaluator(run.config, num_classes=run.num_classes)
     images, labels, key = dataset.split(name).images, run.labels(dataset, name), make_key(config, "monitor")
     # What is maximised chooses; with another weight on the KL term that is neither number.
     bound = "log_p_x" if config.objective.bound == "iwae" else "elbo"
     chooses = name == "validation" and config.objective.beta in (None, 1)
     selects = bound if chooses else None
-    return Monitor(name, lambda model: evaluator(model, key, images, labels), selects)
+    first = images[:_NUM_MEASURED], None if labels is None else labels[:_NUM_MEASURED]
+
+    def measure(model: VAE) -> dict[str, Any]:
+        summary = latent_evaluator(model, key, *first).summary()
+        names = ("kl", "kl_per_latent", "active_units")
+        return {name: summary[name] for name in names if summary[name] is not None}
+
+    return Monitor(name, lambda model: evaluator(model, key, images, labels), selects, measure)
 
 
-def _make_writer(run: Run, step: int, monitor_name: str, *, quiet: bool) -> writers.Writers:
+def _make_painters(run: Run, dataset: Dataset, split: str, board: writers.TensorBoard) -> list[Observer]:
+    """Shows samples, and images of a split beside their reconstructions, at every evaluation."""
+    if run.image_shape[0] not in (1, 3):  # neither grey nor in colour
+        return []
+    inputs, labels = dataset.split(split).images[:_NUM_PAIRS], run.labels(dataset, split)
+
+    def look(step: int, model: VAE) -> None:
+        view = View(run, model, run.config.seed)
+        outputs = view.reconstruct(inputs, None if labels is None else labels[:_NUM_PAIRS])
+        images = {
+            "samples": view.sample(_NUM_SAMPLES),
+            "reconstructions": plots.pair(view.seen(inputs), outputs),
+        }
+        board.write_pictures(step, {name: plots.tile(many, 8) for name, many in images.items()})
+
+    return [Observer(None, look)]
+
+
+def _make_writer(
+    run: Run, step: int, monitor_name: str, board: writers.TensorBoard, *, quiet: bool
+) -> writers.Writers:
     columns = [name.format(bound=run.config.objective.bound, split=monitor_name) for name in _COLUMNS]
     return writers.Writers(
         writers.Console(run.config.steps, columns, step=step, lines=not quiet),
         writers.JsonLines(run.directory / "metrics.jsonl", step=step),
-        writers.TensorBoard(run.directory, step=step),
+        board,
     )

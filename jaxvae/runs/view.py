@@ -1,7 +1,6 @@
 """A run's model for those who look: arrays in, arrays out, everything of many images at a time."""
 
 import dataclasses
-import functools
 
 import equinox as eqx
 import jax
@@ -65,7 +64,7 @@ class View:
 
     def encode(self, images: np.ndarray, classes: np.ndarray | None) -> LatentUse:
         """What the posteriors of images say of their latents."""
-        evaluator = _latent_evaluator(self.run.config, num_classes=self.run.num_classes)
+        evaluator = build_latent_evaluator(self.run.config, num_classes=self.run.num_classes)
         return evaluator(self.model, make_key(self.run.config, "evaluate"), images, classes)
 
     def decode(self, z: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
@@ -93,7 +92,6 @@ class View:
 
 
 # Made once, so that what is looked at again and again is compiled once.
-_latent_evaluator = functools.lru_cache(maxsize=2)(build_latent_evaluator)
 _generate = eqx.filter_jit(eqx.filter_vmap(generate, in_axes=(None, 0, 0)))
 _reconstruct = eqx.filter_jit(eqx.filter_vmap(reconstruct, in_axes=(None, 0, 0, 0)))
 _decode = eqx.filter_jit(eqx.filter_vmap(decode, in_axes=(None, 0, 0, 0)))

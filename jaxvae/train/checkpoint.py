@@ -66,7 +66,8 @@ class Checkpoints:
         One that cannot be read is passed over with a warning, and the one before it is used.
 
         Args:
-            template: the tree to fill; its shapes must be those that were saved.
+            template: the tree to fill; its shapes must be those that were saved. A plain number that a
+                checkpoint from before it was kept lacks stays what it is.
             best: the best checkpoint before the latest one.
 
         Raises:
@@ -161,6 +162,8 @@ def _unflatten(template: Any, flat: Flat, path: pathlib.Path) -> Any:
         if not eqx.is_array_like(leaf):
             return leaf
         name = jax.tree_util.keystr(tree_path)
+        if name not in flat and not eqx.is_array(leaf):
+            return leaf
         if name not in flat:
             raise expected(f"{path}", f"to hold {name}", f"{len(flat)} other arrays")
         expect_shape(f"{name} in {path}", flat[name].shape, np.shape(_raw(leaf)))

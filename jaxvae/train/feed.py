@@ -32,11 +32,12 @@ class Feed(Protocol):
 
     block_size: int
 
-    def dispatch(self, state: TrainState, size: int, num_blocks: int) -> tuple[TrainState, Any, Any]:
+    def dispatch(self, state: TrainState, size: int, num_blocks: int) -> tuple[TrainState, Any, Any, Any]:
         """Runs blocks of so many steps, or until after one with a loss that is not finite.
 
         Returns:
-            The state, the sums of what the step gives, and its totals at the last steps.
+            The state, the sums of what the step gives, its totals at the last steps, and the sum of the
+            norms of the gradients.
         """
         ...
 
@@ -63,7 +64,7 @@ class Resident:
         }
         self._data = jnp.asarray(images), None if labels is None else jnp.asarray(labels)
 
-    def dispatch(self, state: TrainState, size: int, num_blocks: int) -> tuple[TrainState, Any, Any]:
+    def dispatch(self, state: TrainState, size: int, num_blocks: int) -> tuple[TrainState, Any, Any, Any]:
         """See `Feed`; one dispatch for all blocks."""
         return self._programs[size]((*self._data, jnp.asarray(num_blocks, jnp.int32)), state)
 
@@ -88,20 +89,21 @@ class Streamed:
         self._program = AheadOfTime(make_stream_step(step, prepare=prepare), donate="all-except-first")
         self._ahead = None
 
-    def dispatch(self, state: TrainState, size: int, num_blocks: int) -> tuple[TrainState, Any, Any]:
+    def dispatch(self, state: TrainState, size: int, num_blocks: int) -> tuple[TrainState, Any, Any, Any]:
         """See `Feed`."""
         self._ahead = self._ahead or self._read_ahead(int(state.step))
-        sums, losses = None, []
+        sums, losses, norms = None, [], 0.0
         while len(losses) < num_blocks and (len(losses) < 2 or np.isfinite(losses[-2]).all()):
             images, labels = zip(*itertools.islice(self._ahead, size), strict=True)
             block = (
                 jnp.asarray(np.stack(images)),
                 None if labels[0] is None else jnp.asarray(np.stack(labels)),
             )
-            state, more, totals = self._program(block, state)
+            state, more, totals, added = self._program(block, state)
             sums = more if sums is None else jax.tree.map(jnp.add, sums, more)
+            norms += added
             losses.append(totals)
-        return state, sums, np.concatenate(losses[-2:])
+        return state, sums, np.concatenate(losses[-2:]), norms
 
     def _read_ahead(self, step: int) -> Any:
         """The batches from a step on, forever; those of two blocks are held ready."""
@@ -121,12 +123,13 @@ class Streamed:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What running toward a stop gave; `losses` are those of the last steps."""
+    """What running toward a stop gave; `losses` are those of the last steps, `norms` a sum as well."""
 
     state: TrainState
     num_steps: int
     sums: dict[str, float]
     losses: np.ndarray
+    norms: float
     seconds: float
     compile_seconds: float
 
@@ -147,19 +150,20 @@ class Runner:
         """Runs to `until`, or to the end of the dispatch in which a stop is requested or a loss breaks."""
         compiled_before = self._feed.compile_seconds
         start = now = int(state.step)
-        sums, losses, seconds = {}, np.zeros(1), 0.0
+        sums, losses, norms, seconds = {}, np.zeros(1), 0.0, 0.0
         while now < until and np.isfinite(losses).all() and not (now > start and stop_requested()):
             size = self._feed.block_size if until - now >= self._feed.block_size else 1
             wanted = round(self._steps_per_second * _DISPATCH_SECONDS / size)
             num_blocks = min(max(1, wanted), (until - now) // size)
             began, compiled = time.perf_counter(), self._feed.compile_seconds
-            state, more, losses = self._feed.dispatch(state, size, num_blocks)
+            state, more, losses, added = self._feed.dispatch(state, size, num_blocks)
             # Reading the sums is the one synchronisation of a dispatch.
             more = more if isinstance(more, dict) else {"elbo": -more}
             sums = {name: sums.get(name, 0.0) + float(value) for name, value in more.items()}
+            norms += float(added)
             took = time.perf_counter() - began - (self._feed.compile_seconds - compiled)
             self._steps_per_second = num_blocks * size / took
             now, seconds = int(state.step), seconds + took
             self._advance(now)
         compile_seconds = self._feed.compile_seconds - compiled_before
-        return Part(state, now - start, sums, np.asarray(losses), seconds, compile_seconds)
+        return Part(state, now - start, sums, np.asarray(losses), norms, seconds, compile_seconds)

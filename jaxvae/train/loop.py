@@ -16,6 +16,9 @@ from jaxvae.train.feed import Resident, Runner, Streamed
 from jaxvae.train.state import TrainState
 from jaxvae.train.step import TrainStep
 
+# Of an evaluation's summary.
+_MONITORED = ("elbo", "elbo_standard_error", "log_p_x", "log_p_x_standard_error")
+
 
 class NonFiniteLoss(FloatingPointError):
     """The loss, or a parameter, is no longer a finite number."""
@@ -27,8 +30,8 @@ class Writer(Protocol):
     def advance(self, step: int) -> None:
         """Called after every dispatch with the steps done so far."""
 
-    def write(self, record: dict[str, float]) -> None:
-        """Called with each record; `record["step"]` says when."""
+    def write(self, record: dict[str, Any]) -> None:
+        """Called with each record, of numbers and lists of numbers; `record["step"]` says when."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Tally(eqx.Module):
         best_elbo: the highest ELBO, or other number that selects, of the split that does; or -inf.
         sums: of the terms of the loss since the last record, by name; a loss without terms is the negative
             `elbo`.
+        gradient_norms: sum of the norms of the gradients since the last record.
         num_summed: of how many steps.
     """
 
@@ -85,16 +89,21 @@ class Tally(eqx.Module):
     compile_seconds: float = 0.0
     best_elbo: float = -np.inf
     sums: dict[str, float] = dataclasses.field(default_factory=lambda: {"elbo": 0.0})
+    gradient_norms: float = 0.0
     num_summed: int = 0
 
     def plus(self, **amounts: float) -> "Tally":
         """A tally with `amounts` added."""
         return dataclasses.replace(self, **{name: getattr(self, name) + v for name, v in amounts.items()})
 
-    def plus_terms(self, sums: dict[str, float], num_steps: int) -> "Tally":
+    def plus_sums(self, terms: dict[str, float], gradient_norms: float, num_steps: int) -> "Tally":
         """A tally with the sums over more steps added."""
-        total = {name: self.sums.get(name, 0.0) + value for name, value in sums.items()}
-        return dataclasses.replace(self, sums=total, num_summed=self.num_summed + num_steps)
+        total = {name: self.sums.get(name, 0.0) + value for name, value in terms.items()}
+        return dataclasses.replace(self.plus(gradient_norms=gradient_norms, num_summed=num_steps), sums=total)
+
+    def without_sums(self) -> "Tally":
+        """A tally right after a record."""
+        return dataclasses.replace(self, sums=dict.fromkeys(self.sums, 0.0), gradient_norms=0.0, num_summed=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +114,13 @@ class Monitor:
         name: prefix of its numbers in the records, such as `validation`.
         evaluate: `(model) -> Evaluation`.
         selects: the number of its summary that chooses the best checkpoint, such as `elbo`; None for none.
+        measure: `(model) -> further numbers, or lists of them`, by their names after the prefix.
     """
 
     name: str
     evaluate: Callable[[Any], Evaluation]
     selects: str | None
+    measure: Callable[[Any], dict[str, Any]] = lambda model: {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,15 +128,24 @@ class Observer:
     """Someone who looks at the model now and then.
 
     Args:
-        every: steps between looks.
+        every: steps between looks; None for a look at every evaluation.
         look: `(step, model)`, called at each multiple of `every`; the model's arrays are gone after it.
     """
 
-    every: int
+    every: int | None
     look: Callable[[int, Any], None]
 
     def __post_init__(self):
-        expect_positive("every", self.every)
+        if self.every is not None:
+            expect_positive("every", self.every)
+
+    def next_look(self, step: int) -> float:
+        """The first step after `step` at which it looks, besides the evaluations."""
+        return np.inf if self.every is None else step - step % self.every + self.every
+
+    def looks_at(self, step: int, plan: Plan) -> bool:
+        """Whether it looks at this step."""
+        return plan.evaluates_at(step) if self.every is None else step % self.every == 0
 
 
 def train(
@@ -139,6 +159,7 @@ def train(
     prepare: Callable = lambda key, images: images,
     monitor: Monitor | None = None,
     observers: Sequence[Observer] = (),
+    learning_rate: Callable[[int], Any] | None = None,
     writer: Writer | None = None,
     checkpoints: Checkpoints | None = None,
     tally: Tally | None = None,
@@ -158,8 +179,13 @@ def train(
         prepare: `(key, images) -> x`, applied to each batch inside the jitted step.
         monitor: an evaluation to run at every `plan.evaluate_every`.
         observers: look at the model, with the averaged parameters where they are kept, and change nothing.
-        writer: takes the records `step`, `epoch`, `train_elbo` and the other terms likewise,
-            `examples_per_second` and the monitor's `<name>_elbo` and `<name>_log_p_x`.
+        learning_rate: optax's schedule, for the records alone.
+        writer: takes the records: `step` and `epoch`; the means since the record before, `train_elbo` and the
+            other terms likewise, and `gradient_norm`, the global L2 norm of the gradient before any clipping,
+            in nats per unit of the parameters; `learning_rate`, the schedule's value at `step`;
+            `examples_per_second`; the monitor's `<name>_elbo` and `<name>_log_p_x`, with their standard
+            errors over images, `<name>_elbo_standard_error` and `<name>_log_p_x_standard_error`, and what
+            else it measures.
         checkpoints: where to save; None for nowhere.
         tally: of the run's earlier parts.
         stop_requested: asked between dispatches; when true, saves and returns early.
@@ -177,18 +203,18 @@ def train(
     runner = Runner(feed, lambda now: None if writer is None else writer.advance(now))
     tally, now = tally or Tally(), int(state.step)
     while now < plan.num_steps:
-        looks = [now - now % observer.every + observer.every for observer in observers]
-        stop = min([plan.next_stop(now), *looks])
-        part = runner.run(state, stop, stop_requested)
+        stop = min([plan.next_stop(now), *(observer.next_look(now) for observer in observers)])
+        part = runner.run(state, int(stop), stop_requested)
         state, now = part.state, int(part.state.step)
         _expect_finite(state, part.losses, checkpoints)
         tally = tally.plus(train_seconds=part.seconds, compile_seconds=part.compile_seconds)
-        tally = tally.plus_terms(part.sums, part.num_steps)
+        tally = tally.plus_sums(part.sums, part.norms, part.num_steps)
         for observer in observers:
-            if now % observer.every == 0:
+            if observer.looks_at(now, plan):
                 observer.look(now, state.eval_model)
         if plan.stops_at(now):
-            tally = _record(now, part, state, tally, plan, monitor, writer, checkpoints, len(images))
+            record = _new_record(part, tally, plan, len(images), learning_rate)
+            tally = _record(record, state, tally, plan, monitor, writer, checkpoints)
         interrupted = now < plan.num_steps and stop_requested()
         if interrupted or plan.evaluates_at(now):
             _save(checkpoints, state, tally)
@@ -197,19 +223,27 @@ def train(
     return state, tally
 
 
-def _record(now, part, state, tally, plan, monitor, writer, checkpoints, num_images) -> Tally:
-    """Evaluates where it is due, keeps the best state, and writes the record of this step."""
-    record = {
+def _new_record(part, tally, plan, num_images, learning_rate) -> dict[str, Any]:
+    """What is known of a step without an evaluation."""
+    now = int(part.state.step)
+    return {
         "step": now,
         "epoch": now * plan.batch_size / num_images,
         **{f"train_{name}": total / tally.num_summed for name, total in tally.sums.items()},
+        **({} if learning_rate is None else {"learning_rate": float(learning_rate(now))}),
+        "gradient_norm": tally.gradient_norms / tally.num_summed,
         "examples_per_second": part.num_steps * plan.batch_size / part.seconds,
     }
-    tally = dataclasses.replace(tally, sums=dict.fromkeys(tally.sums, 0.0), num_summed=0)
-    if monitor is not None and plan.evaluates_at(now):
+
+
+def _record(record, state, tally, plan, monitor, writer, checkpoints) -> Tally:
+    """Evaluates where it is due, keeps the best state, and writes the record of this step."""
+    tally = tally.without_sums()
+    if monitor is not None and plan.evaluates_at(record["step"]):
         evaluation = monitor.evaluate(state.eval_model)
         summary = evaluation.summary()
-        record |= {f"{monitor.name}_{name}": float(summary[name]) for name in ("elbo", "log_p_x")}
+        numbers = {name: float(summary[name]) for name in _MONITORED} | monitor.measure(state.eval_model)
+        record |= {f"{monitor.name}_{name}": value for name, value in numbers.items()}
         tally = tally.plus(evaluate_seconds=evaluation.seconds, compile_seconds=evaluation.compile_seconds)
         if monitor.selects is not None and (bound := float(summary[monitor.selects])) > tally.best_elbo:
             tally = dataclasses.replace(tally, best_elbo=bound)

@@ -1,5 +1,6 @@
 """The one train step, and many of them in one dispatch."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,8 +17,23 @@ from jaxvae.train.state import TrainState
 
 # loss_fn(model, key, x, y) -> the loss of one example, or a dict of its terms, each a scalar.
 LossFn = Callable[[Any, Key, Any, Any], Any]
-# step(state, x, y=None) -> (state, mean of what the loss function gave).
-TrainStep = Callable[..., tuple[TrainState, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """One step on one batch; see `make_train_step`.
+
+    Args:
+        update: `((x, y), state) -> (state, terms, gradient_norm)`, jitted: what a call gives, and the global
+            L2 norm of the gradient before the optimiser clips it, in nats per unit of the parameters.
+    """
+
+    update: Callable[[tuple[Any, Any], TrainState], tuple[TrainState, Any, Scalar]]
+
+    def __call__(self, state: TrainState, x, y=None) -> tuple[TrainState, Any]:
+        """The next state, and the mean of what the loss function gave over `x` and `y`, leading axis B."""
+        state, terms, _ = self.update((x, y), state)
+        return state, terms
 
 
 def make_train_step(
@@ -63,7 +79,7 @@ def make_train_step(
 
     # The state comes last, so that it alone is donated.
     @eqx.filter_jit(donate="all-except-first")
-    def update(batch, state: TrainState) -> tuple[TrainState, Any]:
+    def update(batch, state: TrainState) -> tuple[TrainState, Any, Scalar]:
         if (state.ema is None) != (ema_decay is None):
             raise expected("ema of the state and ema_decay of the step", "to come together", "one of them")
         size = len(jax.tree.leaves(batch)[0])
@@ -72,16 +88,15 @@ def make_train_step(
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), size)
         compute = partial(batch_loss, now=state.step)
         gradient, terms = _mean_gradient(compute, state.model, (keys, *batch), num_parts)
+        # Apart from the optimiser's own squares, which XLA would otherwise write out to share them.
+        norm = optax.tree.norm(jax.lax.optimization_barrier(gradient))
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
         model = eqx.apply_updates(state.model, updates)
         ema = None if ema_decay is None else _move_average(state, model, ema_decay)
-        return TrainState(model, optimizer_state, ema, state.step + 1, state.key), terms
+        return TrainState(model, optimizer_state, ema, state.step + 1, state.key), terms, norm
 
-    def step(state: TrainState, x, y=None) -> tuple[TrainState, Any]:
-        return update((x, y), state)
-
-    return step
+    return TrainStep(update)
 
 
 def _mean_gradient(compute: Callable, model: Any, batch: Any, num_parts: int) -> tuple[Any, Any]:
@@ -148,9 +163,10 @@ def make_multi_step(
         prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
 
     Returns:
-        `multi_step((images, labels, num_blocks), state) -> (state, sums, losses)`, to be jitted: the sums
-        over the steps of what the step gives, and its total at each of the S steps of the last block. It
-        stops after a block with a loss that is not finite.
+        `multi_step((images, labels, num_blocks), state) -> (state, sums, losses, norms)`, to be jitted: the
+        sums over the steps of what the step gives, its total at each of the S steps of the last block, and
+        the sum over the steps of the norms of the gradients. It stops after a block with a loss that is not
+        finite.
 
     Raises:
         ValueError: if a size is not positive.
@@ -158,7 +174,9 @@ def make_multi_step(
     expect_positive("batch_size", batch_size)
     expect_positive("block_size", block_size)
 
-    def multi_step(work: tuple[Bytes, Any, Scalar], state: TrainState) -> tuple[TrainState, Any, Array]:
+    def multi_step(
+        work: tuple[Bytes, Any, Scalar], state: TrainState
+    ) -> tuple[TrainState, Any, Array, Scalar]:
         images, labels, num_blocks = work
         arrays, static = eqx.partition(state, eqx.is_array)
         steps_per_epoch = images.shape[0] // batch_size
@@ -170,28 +188,29 @@ def make_multi_step(
         def one_step(carry, _):
             arrays, first_epoch, orders = carry
             rows = _rows_of(orders, arrays.step - first_epoch * steps_per_epoch, batch_size)
-            arrays, terms = run_one(arrays, (images[rows], None if labels is None else labels[rows]))
-            return (arrays, first_epoch, orders), terms
+            arrays, given = run_one(arrays, (images[rows], None if labels is None else labels[rows]))
+            return (arrays, first_epoch, orders), given
 
         def one_block(carry):
-            arrays, known_epoch, orders, sums, _ = carry
+            arrays, known_epoch, orders, sums, _, norms = carry
             epoch = arrays.step // steps_per_epoch
             orders = jax.lax.cond(epoch == known_epoch, lambda _: orders, orders_from, epoch)
-            (arrays, *_), terms = jax.lax.scan(one_step, (arrays, epoch, orders), length=block_size)
+            start = arrays, epoch, orders
+            (arrays, *_), (terms, more) = jax.lax.scan(one_step, start, length=block_size)
             sums = jax.tree.map(lambda total, each: total + jnp.sum(each), sums, terms)
-            return arrays, epoch, orders, sums, jax.tree.reduce(jnp.add, terms)
+            return arrays, epoch, orders, sums, jax.tree.reduce(jnp.add, terms), norms + jnp.sum(more)
 
         def goes_on(carry) -> Array:
-            arrays, _, _, sums, _ = carry
+            arrays, _, _, sums, *_ = carry
             return (arrays.step < end) & jnp.isfinite(jax.tree.reduce(jnp.add, sums))
 
         epoch = state.step // steps_per_epoch
         orders = orders_from(epoch)
-        _, terms = jax.eval_shape(one_step, (arrays, epoch, orders), None)
+        _, (terms, _) = jax.eval_shape(one_step, (arrays, epoch, orders), None)
         sums = jax.tree.map(lambda term: jnp.zeros(term.shape, term.dtype), terms)
-        carry = (arrays, epoch, orders, sums, jnp.zeros((block_size,), jnp.float32))
-        arrays, _, _, sums, losses = jax.lax.while_loop(goes_on, one_block, carry)
-        return eqx.combine(arrays, static), sums, losses
+        carry = (arrays, epoch, orders, sums, jnp.zeros((block_size,), jnp.float32), jnp.zeros(()))
+        arrays, _, _, sums, losses, norms = jax.lax.while_loop(goes_on, one_block, carry)
+        return eqx.combine(arrays, static), sums, losses, norms
 
     return multi_step
 
@@ -200,8 +219,8 @@ def _one_step(step: TrainStep, prepare: Callable, prepare_key: Key, static: Any,
     """A step on a batch of stored images and their labels, between the arrays of one state and the next."""
     images, y = batch
     x = prepare(jax.random.fold_in(prepare_key, arrays.step), images)
-    state, terms = step(eqx.combine(arrays, static), x, y)
-    return eqx.filter(state, eqx.is_array), terms
+    state, terms, norm = step.update((x, y), eqx.combine(arrays, static))
+    return eqx.filter(state, eqx.is_array), (terms, norm)
 
 
 def make_stream_step(step: TrainStep, *, prepare: Callable[[Key, Bytes], Any]) -> Callable:
@@ -215,17 +234,17 @@ def make_stream_step(step: TrainStep, *, prepare: Callable[[Key, Bytes], Any]) -
         prepare: `(key, images) -> x`, from uint8 `(B, C, H, W)` to what the model sees.
 
     Returns:
-        `stream_step((images, labels), state) -> (state, sums, losses)`, to be jitted: images
+        `stream_step((images, labels), state) -> (state, sums, losses, norms)`, to be jitted: images
         `(S, B, C, H, W)` and labels `(S, B)` or None of S steps, the sums over them of what the step gives,
-        and its total at each.
+        its total at each, and the sum of the norms of the gradients.
     """
 
-    def stream_step(batches: tuple[Any, Any], state: TrainState) -> tuple[TrainState, Any, Array]:
+    def stream_step(batches: tuple[Any, Any], state: TrainState) -> tuple[TrainState, Any, Array, Scalar]:
         arrays, static = eqx.partition(state, eqx.is_array)
         _, prepare_key = data_keys(state.key)
         run_one = partial(_one_step, step, prepare, prepare_key, static)
-        arrays, terms = jax.lax.scan(run_one, arrays, batches)
+        arrays, (terms, norms) = jax.lax.scan(run_one, arrays, batches)
         losses = jax.tree.reduce(jnp.add, terms)
-        return eqx.combine(arrays, static), jax.tree.map(jnp.sum, terms), losses
+        return eqx.combine(arrays, static), jax.tree.map(jnp.sum, terms), losses, jnp.sum(norms)
 
     return stream_step

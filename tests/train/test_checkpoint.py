@@ -116,6 +116,14 @@ def test_what_was_saved_in_whole_arrays_is_still_read(tmp_path):
     assert_trees_equal(restored, {"w": jnp.ones((3, 2)), "b": jnp.arange(2_000_000.0)})
 
 
+def test_a_plain_number_that_was_not_kept_yet_stays_what_it_is(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, make_tree())
+    restored = checkpoints.restore({**make_tree(1), "new": 0.25})
+    assert restored["new"] == 0.25
+    assert_trees_equal(arrays(restored), arrays(make_tree()))
+
+
 def test_no_checkpoint_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"Expected a readable checkpoint in .* to exist; got none\."):
         Checkpoints(tmp_path).restore(make_tree())

@@ -1,3 +1,5 @@
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -45,7 +47,7 @@ def test_records_come_when_asked_for_and_hold_what_they_promise():
     state, tally = run(writer=recorder, monitor=MONITOR)
     assert state.step == 20
     assert [record["step"] for record in recorder.records] == [4, 8, 10, 12, 16, 20]
-    assert set(recorder.records[0]) == {"step", "epoch", "train_elbo", "examples_per_second"}
+    assert set(recorder.records[0]) == {"step", "epoch", "train_elbo", "gradient_norm", "examples_per_second"}
     evaluated = [record for record in recorder.records if "validation_elbo" in record]
     assert [record["step"] for record in evaluated] == [10, 20]
     assert all(record["validation_elbo"] < record["validation_log_p_x"] for record in evaluated)
@@ -55,13 +57,25 @@ def test_records_come_when_asked_for_and_hold_what_they_promise():
     assert min(tally.train_seconds, tally.compile_seconds, tally.evaluate_seconds) > 0
 
 
-def test_the_train_elbo_is_the_mean_since_the_record_before():
+@pytest.mark.parametrize("name", ["train_elbo", "gradient_norm"])
+def test_what_is_of_the_training_is_the_mean_since_the_record_before(name):
     coarse, fine = Recorder(), Recorder()
     run(8, writer=coarse)
     run(writer=fine, plan=Plan(8, batch_size=5, log_every=1))
-    losses = [record["train_elbo"] for record in fine.records]
-    means = [np.mean(losses[:4]), np.mean(losses[4:])]
-    np.testing.assert_allclose([record["train_elbo"] for record in coarse.records], means, rtol=1e-5)
+    each = [record[name] for record in fine.records]
+    means = [np.mean(each[:4]), np.mean(each[4:])]
+    np.testing.assert_allclose([record[name] for record in coarse.records], means, rtol=1e-5)
+
+
+def test_records_hold_the_schedule_s_rate_and_what_the_monitor_measures():
+    recorder = Recorder()
+    measured = dataclasses.replace(MONITOR, measure=lambda model: {"kl_per_latent": [1.0, 2.0]})
+    run(writer=recorder, monitor=measured, learning_rate=lambda step: 0.1 / step)
+    for record in recorder.records:
+        assert record["learning_rate"] == 0.1 / record["step"]
+        evaluated = record["step"] % 10 == 0
+        assert record.get("validation_kl_per_latent") == ([1.0, 2.0] if evaluated else None)
+        assert ("validation_elbo_standard_error" in record) == evaluated
 
 
 def test_nothing_is_traced_twice_however_the_dispatches_are_cut():
@@ -99,7 +113,8 @@ def test_a_run_in_pieces_is_the_whole_run_bit_for_bit(tmp_path, dispatches):
     assert [record["step"] for record in pieces.records] == [5, 10, 15, 20]
     for one, other in zip(whole.records, pieces.records, strict=True):
         assert one["validation_elbo"] == other["validation_elbo"]
-        assert one["train_elbo"] == pytest.approx(other["train_elbo"], rel=1e-6)
+        for name in ("train_elbo", "gradient_norm"):
+            assert one[name] == pytest.approx(other[name], rel=1e-6)
 
 
 class Fixed:
@@ -109,7 +124,8 @@ class Fixed:
         self._bound = bound
 
     def summary(self):
-        return {"elbo": self._bound, "log_p_x": -10 - self._bound}
+        errors = {"elbo_standard_error": 0.5, "log_p_x_standard_error": 0.5}
+        return {"elbo": self._bound, "log_p_x": -10 - self._bound, **errors}
 
 
 def test_the_averaged_model_is_what_is_evaluated():
@@ -152,9 +168,13 @@ def test_the_best_state_by_the_number_that_selects_is_kept_beside_the_last(
 
 def test_an_observer_looks_at_its_steps_and_changes_nothing(tmp_path):
     seen, plain, observed = [], Recorder(), Recorder()
+    observers = [
+        Observer(every, lambda step, _, every=every: seen.append((every, step))) for every in (3, None, 7)
+    ]
     one, _ = run(writer=plain, monitor=MONITOR)
-    two, _ = run(writer=observed, monitor=MONITOR, observers=[Observer(3, lambda step, _: seen.append(step))])
-    assert seen == [3, 6, 9, 12, 15, 18]
+    two, _ = run(writer=observed, monitor=MONITOR, observers=observers)
+    steps = {every: [step for who, step in seen if who == every] for every in (3, None, 7)}
+    assert steps == {3: [3, 6, 9, 12, 15, 18], None: [10, 20], 7: [7, 14]}
     assert_trees_equal(one, two)
     assert [record["step"] for record in plain.records] == [record["step"] for record in observed.records]
     assert plain.records[-1]["train_elbo"] == observed.records[-1]["train_elbo"]

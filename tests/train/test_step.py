@@ -39,7 +39,7 @@ MULTI_STEP = jitted(STEP)
 
 
 def run(num_blocks, state, multi_step=MULTI_STEP, images=IMAGES, labels=None):
-    return multi_step((images, labels, jnp.asarray(num_blocks, jnp.int32)), state)
+    return multi_step((images, labels, jnp.asarray(num_blocks, jnp.int32)), state)[:3]
 
 
 def test_a_step_is_one_optax_update_of_the_mean_loss():
@@ -71,6 +71,27 @@ def test_many_steps_in_one_dispatch_are_the_same_steps_one_by_one(block_size):
     assert_trees_equal(whole, state)
     np.testing.assert_allclose(total, sum(losses), rtol=1e-5)
     np.testing.assert_array_equal(last, losses[-block_size:])
+
+
+@pytest.mark.parametrize("num_parts", [1, 5])
+def test_the_norm_of_a_gradient_is_that_before_clipping_and_many_steps_sum_it(num_parts):
+    def slope_loss(model, key, x, y):
+        return jnp.sum(model["weight"] * x) + 12.0 * model["bias"]
+
+    optimizer = optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(1.0))
+    model = {"weight": jnp.zeros(SHAPE), "bias": jnp.zeros(()), "name": "no array"}
+    step = make_train_step(slope_loss, optimizer, num_parts=num_parts)
+    x = np.random.RandomState(1).normal(size=(5, *SHAPE)).astype(np.float32)
+    state, _, norm = step.update((x, None), init_state(model, optimizer, jax.random.key(0)))
+    np.testing.assert_allclose(norm, np.sqrt(np.sum(x.mean(axis=0) ** 2) + 12.0**2), rtol=1e-5)
+    moved = np.append(state.model["weight"], state.model["bias"])
+    np.testing.assert_allclose(np.linalg.norm(moved), 0.1, rtol=1e-5)
+    # The same images at each step: of one batch, the order does not matter.
+    multi_step = jitted(step, 2, prepare=lambda key, images: images)
+    *_, norms = multi_step(
+        (x, None, jnp.asarray(3, jnp.int32)), init_state(model, optimizer, jax.random.key(0))
+    )
+    np.testing.assert_allclose(norms, 6 * norm, rtol=1e-5)
 
 
 def test_training_raises_the_bound():
