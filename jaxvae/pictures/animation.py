@@ -64,7 +64,7 @@ class Animation:
                 path,
                 frames,
                 None if classes is None else classes[:_NUM_IMAGES],
-                axis_names=(f"latent {first + 1}", f"latent {second + 1}"),
+                axis_names=(f"latent {first}", f"latent {second}"),
                 on_frame=bar.advance,
             )
         return path

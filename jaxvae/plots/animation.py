@@ -38,7 +38,7 @@ def save_animation(
     frames: Sequence[LatentFrame],
     classes: np.ndarray | None = None,
     *,
-    axis_names: tuple[str, str] = ("first latent", "second latent"),
+    axis_names: tuple[str, str] = ("latent 0", "latent 1"),
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Writes the frames as a GIF: the points, coloured by class, beside the samples.

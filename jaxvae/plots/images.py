@@ -164,7 +164,7 @@ def manifold(images: np.ndarray, titles: Sequence[str] = ("",)) -> "Figure":
 
     Args:
         images: `(P, R, R, C, H, W)` in [0, 1]: of each of P panels, such as the classes of a conditional
-            model, the image at quantile (i + 1/2) / R of the second latent and (j + 1/2) / R of the first.
+            model, the image at quantile (i + 1/2) / R of latent 1 and (j + 1/2) / R of latent 0.
         titles: of the panels.
 
     Raises:
@@ -182,13 +182,13 @@ def manifold(images: np.ndarray, titles: Sequence[str] = ("",)) -> "Figure":
             axes.set_title(title)
         for axes in grid.flat[num_panels:]:
             axes.axis("off")
-        figure.supxlabel("first latent, quantile of the prior", fontsize="medium")
-        figure.supylabel("second latent, quantile of the prior", fontsize="medium")
+        figure.supxlabel("latent 0, quantile of the prior", fontsize="medium")
+        figure.supylabel("latent 1, quantile of the prior", fontsize="medium")
     return figure
 
 
 def _draw_panel(axes: "Axes", panel: np.ndarray) -> None:
-    # The second latent rises upwards.
+    # Latent 1 rises upwards.
     num_rows, rising = len(panel), panel[::-1]
     picture = tile(rising.reshape(-1, *panel.shape[2:]), num_rows, gap=0)
     show_image(axes, picture, extent=(0, 1, 0, 1), aspect=picture.shape[0] / picture.shape[1])

@@ -22,7 +22,7 @@ def scatter(
     points: np.ndarray,
     classes: np.ndarray | None = None,
     *,
-    axis_names: tuple[str, str] = ("first latent", "second latent"),
+    axis_names: tuple[str, str] = ("latent 0", "latent 1"),
     title: str = "",
 ) -> "Figure":
     """Points of the plane, coloured by class, whose number stands in their midst.

@@ -56,7 +56,7 @@ def test_classes_stand_above_their_names():
     np.testing.assert_allclose(axes.get_xticks(), [2.5, 6.5, 10.5])  # between the two pixels of each
 
 
-def test_the_first_latent_of_a_manifold_rises_to_the_right_and_the_second_upwards():
+def test_latent_0_of_a_manifold_rises_to_the_right_and_latent_1_upwards():
     values = np.array([[0.0, 0.2], [0.4, 0.6]])
     panel = values.reshape(1, 2, 2, 1, 1, 1) * np.ones((1, 2, 2, 1, 3, 3))
     (axes,) = plots.manifold(panel).axes
