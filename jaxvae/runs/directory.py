@@ -79,9 +79,10 @@ class Run:
             ValueError: if there is no readable checkpoint, or it is of another model.
         """
         state, _ = build_training(self.config, self.image_shape, num_classes=self.num_classes)
-        # NaN where a run from before the norms were kept has none: the first record then says so.
+        # A checkpoint from before the norms were kept, in the middle of an interval, has them missing.
         tally = dataclasses.replace(new_tally(self.config), gradient_norms=np.nan)
-        return self.checkpoints.restore((state, tally), best=best)
+        state, tally = self.checkpoints.restore((state, tally), best=best)
+        return state, tally if tally.num_summed else tally.without_sums()
 
     def load_model(self) -> VAE:
         """The model to use: the best by the validation images, or the last where they do not choose."""
