@@ -71,7 +71,7 @@ def reconstructions(subject: Subject) -> "Figure":
 def interpolations(subject: Subject) -> "Figure":
     """The line between the posterior means of two images, of one class where the model is conditional."""
     pairs = _pairs(subject.labels, len(subject.images))
-    images = np.stack([subject.images[i] for pair in pairs for i in pair])
+    images = subject.images[pairs.ravel()]
     labels = None if subject.labels is None else subject.labels[pairs.ravel()]
     means = subject.view.encode(images, labels).mean.reshape(len(pairs), 2, 1, -1)
     share = np.linspace(0, 1, _NUM_STEPS)[:, None]

@@ -42,7 +42,7 @@ class View:
     def seen(self, images: np.ndarray) -> np.ndarray:
         """Stored images as the model sees them."""
         prepare = make_prepare(self.run.config.data.binarization, training=False)
-        return np.asarray(prepare(jax.random.key(self.seed), jnp.asarray(images)))
+        return np.asarray(prepare(jax.random.key(self.seed), jnp.asarray(np.asarray(images))))
 
     def sample(self, num_samples: int) -> np.ndarray:
         """Images of draws from the prior; of a conditional model, of classes as frequent as in training."""
