@@ -14,7 +14,8 @@ LAYERS = {
     "labels": 2, "encoders": 2, "decoders": 2, "pixelcnn": 2, "posteriors": 2, "priors": 2, "model": 2,
     "objectives": 3, "estimators": 3,
     "data": 4, "train": 4, "evaluate": 4, "latents": 4, "writers": 4, "plots": 4,
-    "config": 5, "presets": 5, "build": 5, "interrupts": 5, "runs": 5, "cli": 5, "__main__": 5, "__init__": 6,
+    "config": 5, "presets": 5, "build": 5, "interrupts": 5, "runs": 5, "explore": 5, "cli": 5,
+    "__main__": 5, "__init__": 6,
 }  # fmt: skip
 CALLABLES_AND_ARRAYS_ONLY = ("objectives", "estimators")
 NEVER = {"train": ("data", "config"), "plots": ("model", "nn", "encoders", "decoders", "train")}

@@ -15,6 +15,7 @@ from jaxvae import presets
 from jaxvae._checks import InputError, expect_choice
 from jaxvae.cli.data import Data, Datasets
 from jaxvae.cli.evaluate import Evaluate
+from jaxvae.cli.explore import Explore
 from jaxvae.cli.pictures import Plot, Sample
 from jaxvae.cli.train import Train
 from jaxvae.config import Config, follow_choices
@@ -37,6 +38,7 @@ _COMMANDS = {
     "evaluate": Evaluate,
     "sample": Sample,
     "plot": Plot,
+    "explore": Explore,
     "presets": Presets,
     "datasets": Datasets,
     "data": Data,

@@ -1,6 +1,7 @@
 """A run's model for those who look: arrays in, arrays out, everything of many images at a time."""
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import jax
@@ -11,7 +12,7 @@ from jaxvae._checks import expect_in_range, expect_shape
 from jaxvae.build import build_latent_evaluator, make_key
 from jaxvae.data import Dataset, make_prepare
 from jaxvae.labels import one_hot
-from jaxvae.latents import LatentUse
+from jaxvae.latents import LatentEvaluator, LatentUse
 from jaxvae.model import VAE, decode, generate, reconstruct
 from jaxvae.posteriors import noise_bijector
 from jaxvae.runs.directory import Run
@@ -70,8 +71,7 @@ class View:
 
     def encode(self, images: np.ndarray, classes: np.ndarray | None) -> LatentUse:
         """What the posteriors of images say of their latents."""
-        evaluator = build_latent_evaluator(self.run.config, num_classes=self.run.num_classes)
-        return evaluator(self.model, make_key(self.run.config, "evaluate"), images, classes)
+        return self._latent_evaluator(self.model, make_key(self.run.config, "evaluate"), images, classes)
 
     def decode(self, z: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         """Images of latents `(N, D)`.
@@ -89,6 +89,11 @@ class View:
         The prior's quantiles, where the noise is the normal distribution's.
         """
         return np.asarray(_from_noise(self.model, jnp.asarray(noise, jnp.float32), self._one_hot(classes)))
+
+    @functools.cached_property
+    def _latent_evaluator(self) -> LatentEvaluator:
+        # One, which compiles once for images of so many.
+        return build_latent_evaluator(self.run.config, num_classes=self.run.num_classes)
 
     def _one_hot(self, classes: np.ndarray | None) -> jax.Array | None:
         if classes is not None:
