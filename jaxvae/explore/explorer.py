@@ -92,14 +92,13 @@ class Explorer:
         return np.zeros(self._view.latent_dim) if activity is None else activity
 
     def _priors(self) -> list[dict[str, list[float]]]:
-        """Of each class, or of no class, where each latent is and goes: the prior's bulk and every mean."""
+        """Of each class, or of no class, where each latent is, and how far it goes: the prior's bulk, every mean."""
         mean, labels = self._use.statistics.mean, _first(self._view.labels)
         priors = []
         for y, (center, scale) in enumerate(zip(*self._centers_and_scales(), strict=True)):
             means = mean if labels is None else mean[labels == y]
-            low = np.minimum(center - 3 * scale, np.min(means, axis=0, initial=np.inf))
-            high = np.maximum(center + 3 * scale, np.max(means, axis=0, initial=-np.inf))
-            columns = {"center": center, "scale": scale, "low": low, "high": high}
+            reach = np.maximum(3 * scale, np.max(np.abs(means - center), axis=0, initial=0))
+            columns = {"center": center, "scale": scale, "low": center - reach, "high": center + reach}
             priors.append({name: _rounded(column) for name, column in columns.items()})
         return priors
 

@@ -188,16 +188,17 @@ export class Drawing {
   }
 
   #describe(name, score) {
-    const samples = this.latents.model.num_samples.toLocaleString("en");
-    return `${name} ${text(score.log_p)} \u00b1 ${text(score.standard_error)} nats (${samples} importance samples; `
-      + `effective sample size ${text(score.effective_sample_size, 0)}); ELBO ${text(score.elbo)} nats`;
+    const { num_samples: samples, is_density: isDensity } = this.latents.model;
+    const density = isDensity ? "" : "; of grey pixels this Bernoulli formula is no density";
+    return `${name} ${text(score.log_p)} \u00b1 ${text(score.standard_error)} nats `
+      + `(${samples.toLocaleString("en")} importance samples; effective sample size `
+      + `${text(score.effective_sample_size, 0)}${density}); ELBO ${text(score.elbo)} nats`;
   }
 
   #warn({ reliable, pareto_k: k }) {
-    const density = this.latents.model.is_density ? "" : " Of grey pixels this Bernoulli formula is no log density.";
-    if (reliable) return density.trim();
+    if (reliable) return "";
     const why = k === null ? "" : ` (Pareto k ${text(k)})`;
-    return `Not reliable, and likely too low: few of the samples carry the weight${why}.${density}`;
+    return `Not reliable, and likely too low: few of the samples carry the weight${why}.`;
   }
 
   #forget() {

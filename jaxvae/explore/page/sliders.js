@@ -37,7 +37,7 @@ function makeSlider(latents, latent) {
   row.className = activity > ACTIVE ? "latent" : "latent passive";
   input.type = "range";
   input.addEventListener("input", () => latents.set(latent, input.valueAsNumber));
-  row.append(label, value, input);
+  row.append(label, input, value);
   return {
     row,
     bound() {
