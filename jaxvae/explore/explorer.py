@@ -92,11 +92,12 @@ class Explorer:
         return np.zeros(self._view.latent_dim) if activity is None else activity
 
     def _priors(self) -> list[dict[str, list[float]]]:
-        """Of each class, or of no class, where each latent is, and how far it goes: the prior's bulk, every mean."""
+        """Of each class, or of no class, where each latent is and how far it goes, as a slider has it."""
         mean, labels = self._use.statistics.mean, _first(self._view.labels)
         priors = []
         for y, (center, scale) in enumerate(zip(*self._centers_and_scales(), strict=True)):
             means = mean if labels is None else mean[labels == y]
+            # The prior's bulk, and every posterior mean.
             reach = np.maximum(3 * scale, np.max(np.abs(means - center), axis=0, initial=0))
             columns = {"center": center, "scale": scale, "low": center - reach, "high": center + reach}
             priors.append({name: _rounded(column) for name, column in columns.items()})
