@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import logging
+import pathlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from jaxvae.writers import to_json
 # A drawing is a few kilobytes.
 MAX_BYTES = 2**20
 
+_PAGE = pathlib.Path(__file__).parent / "page"
 _POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -34,12 +36,13 @@ def make_app(explorer: Explorer, host: str = "127.0.0.1") -> flask.Flask:
         explorer: of the run.
         host: the address that it is served on.
     """
-    app = flask.Flask(__name__, static_folder="page", static_url_path="")
+    app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.before_request(lambda: _expect_host(host))
     app.after_request(_secured)
     app.register_error_handler(Exception, _refused)
-    app.add_url_rule("/", view_func=lambda: app.send_static_file("index.html"), endpoint="index")
+    app.add_url_rule("/", view_func=lambda: _page_file("index.html"), endpoint="index")
+    app.add_url_rule("/<name>", view_func=_page_file, endpoint="page")
     app.add_url_rule("/api/model", view_func=lambda: _json(explorer.describe()), endpoint="model")
     for name, answer in _ANSWERS.items():
         view = _answered(explorer, answer)
@@ -62,6 +65,10 @@ def is_own_name(header: str, host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def _page_file(name: str) -> flask.Response:
+    return flask.send_from_directory(_PAGE, name)
 
 
 def _expect_host(host: str) -> None:

@@ -5,6 +5,8 @@ import logging
 import socket
 from typing import Any
 
+import waitress
+
 from jaxvae._checks import expected
 
 _NUM_TRIED = 100
@@ -56,8 +58,6 @@ def serve(app: Any, listener: socket.socket, max_bytes: int) -> None:
         listener: from `listen`.
         max_bytes: of a request's body; a longer one is refused before it is read.
     """
-    import waitress
-
     # It warns where more than four requests come at once.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     waitress.create_server(app, sockets=[listener], max_request_body_size=max_bytes, ident=None).run()

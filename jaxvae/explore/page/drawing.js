@@ -156,11 +156,10 @@ export class Drawing {
   #list() {
     const { mean, scale } = this.#encoding;
     element("encoding").hidden = false;
-    element("encoding").tBodies[0].replaceChildren(...this.latents.model.order.slice(0, SHOWN).map((latent) => {
-      const row = document.createElement("tr");
-      const name = document.createElement("th");
-      const value = document.createElement("td");
-      name.scope = "row";
+    element("moments").replaceChildren(...this.latents.model.order.slice(0, SHOWN).map((latent) => {
+      const row = document.createElement("div");
+      const name = document.createElement("dt");
+      const value = document.createElement("dd");
       name.textContent = `latent ${latent}`;
       value.textContent = `${text(mean[latent])} \u00b1 ${text(scale[latent])}`;
       row.append(name, value);
