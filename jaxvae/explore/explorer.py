@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxvae._checks import expect_in_range, expect_positive, expect_shape, expected
 from jaxvae.build import build_evaluator, make_key
@@ -190,7 +191,7 @@ class Explorer:
             "scale": np.sqrt(statistics.variance[0]).tolist(),
             "kl": float(statistics.kl[0]),
             "pixels": pixels.ravel().tolist(),
-            "reconstruction": self.decode(statistics.mean, label).ravel().tolist(),
+            "reconstruction": self.decode(np.asarray(statistics.mean), label).ravel().tolist(),
         }
 
     def _encoded(self, image: np.ndarray, label: int | None) -> LatentUse:
@@ -222,8 +223,8 @@ def _first(labels: np.ndarray | None) -> np.ndarray | None:
     return None if labels is None else labels[:_NUM_ENCODED]
 
 
-def _rounded(values: np.ndarray) -> list:
-    return np.round(values.astype(np.float64), 4).tolist()
+def _rounded(values: ArrayLike) -> list:
+    return np.round(np.asarray(values, np.float64), 4).tolist()
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:

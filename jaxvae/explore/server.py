@@ -5,7 +5,7 @@ import logging
 import socket
 from typing import Any
 
-import waitress
+from waitress.server import create_server
 
 from jaxvae._checks import expected
 
@@ -60,4 +60,4 @@ def serve(app: Any, listener: socket.socket, max_bytes: int) -> None:
     """
     # It warns where more than four requests come at once.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    waitress.create_server(app, sockets=[listener], max_request_body_size=max_bytes, ident=None).run()
+    create_server(app, sockets=[listener], max_request_body_size=max_bytes, ident=None).run()
