@@ -123,8 +123,8 @@ class LatentUse:
         return np.asarray(np.mean(self.statistics.kl_per_latent, axis=0, dtype=np.float64))
 
     @property
-    def num_active(self) -> int | None:
-        """How many latents are active: A_u = Var_x(E_q[z_u]) > 0.01; None of a single image.
+    def activity(self) -> np.ndarray | None:
+        """A_u = Var_x(E_q[z_u]) of each latent u, `(D,)`; None of a single image.
 
         Burda et al. 2016, section 5.2, arXiv:1509.00519. z_u is counted from the prior's mean in its standard
         deviations, so that what a conditional model knows of a latent from the label alone is no use of it.
@@ -136,8 +136,13 @@ class LatentUse:
         if len(mean) == 1:
             return None
         noise = np.mean(part.squared_error / part.prior_scale**2, axis=0, dtype=np.float64)
-        activity = np.var(mean, axis=0, ddof=1, dtype=np.float64) - noise
-        return int(np.sum(activity > ACTIVE_VARIANCE))
+        return np.asarray(np.var(mean, axis=0, ddof=1, dtype=np.float64) - noise)
+
+    @property
+    def num_active(self) -> int | None:
+        """How many latents are active: those whose activity is above 0.01; None of a single image."""
+        activity = self.activity
+        return None if activity is None else int(np.sum(activity > ACTIVE_VARIANCE))
 
     def summary(self) -> dict[str, float | int | list[float] | None]:
         """As written to `results.json`; None where there is nothing to report."""

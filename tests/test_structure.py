@@ -15,7 +15,7 @@ LAYERS = {
     "objectives": 3, "estimators": 3,
     "data": 4, "train": 4, "evaluate": 4, "latents": 4, "writers": 4, "plots": 4,
     "config": 5, "presets": 5, "build": 5, "interrupts": 5, "runs": 5, "pictures": 5, "report": 5,
-    "cli": 5, "__main__": 5, "__init__": 6,
+    "explore": 5, "cli": 5, "__main__": 5, "__init__": 6,
 }  # fmt: skip
 CALLABLES_AND_ARRAYS_ONLY = ("objectives", "estimators")
 NEVER = {"train": ("data", "config"), "plots": ("model", "nn", "encoders", "decoders", "train")}
@@ -81,13 +81,18 @@ def test_distrax_stays_where_distributions_are_made():
 
 
 def test_import_loads_nothing_that_only_some_need():
-    code = "import sys, jaxvae; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = subprocess.run(
+    loaded = "{name.split('.')[0] for name in sys.modules}"
+    code = f"import sys, jaxvae; print(*{loaded}); import jaxvae.cli; print(*{loaded})"
+    lines = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "equinox" in loaded
+    ).stdout.splitlines()
+    package, commands = (set(line.split()) for line in lines)
+    assert "equinox" in package
+    assert "tyro" in commands
+    page = {"flask", "werkzeug", "waitress"}
     heavy = {"tensorflow", "matplotlib", "sklearn", "orbax", "tensorboardX", "PIL", "scipy.io", "grain"}
-    assert not heavy & set(loaded)
+    assert not (heavy | page) & package
+    assert not page & commands
 
 
 def test_the_public_names_are_there_and_documented():

@@ -15,6 +15,7 @@ from jaxvae import presets
 from jaxvae._checks import InputError, expect_choice
 from jaxvae.cli.data import Data, Datasets
 from jaxvae.cli.evaluate import Evaluate
+from jaxvae.cli.explore import Explore
 from jaxvae.cli.pictures import Plot, Sample
 from jaxvae.cli.report import Report
 from jaxvae.cli.train import Train
@@ -39,6 +40,7 @@ _COMMANDS = {
     "sample": Sample,
     "plot": Plot,
     "report": Report,
+    "explore": Explore,
     "presets": Presets,
     "datasets": Datasets,
     "data": Data,
