@@ -1,9 +1,11 @@
 """What the page is told of a model, beside what the library says of it."""
 
+import distrax
 import equinox as eqx
 import numpy as np
 import pytest
 
+from jaxvae import VAE
 from jaxvae.explore.explorer import Explorer
 from jaxvae.runs import evaluate_run, measure_latents, view_run
 
@@ -93,19 +95,37 @@ def test_draws_differ_and_are_of_the_classs_prior(explorer):
     assert draws.std(axis=0) == pytest.approx(prior["scale"], rel=0.3)
 
 
+def test_a_slider_reaches_what_is_encoded_beyond_the_prior(grey):
+    view = view_run(*grey)
+
+    def posterior(x, y=None):
+        loc = 9 + view.model.posterior(x, y).mean()
+        return distrax.Independent(distrax.Normal(loc, 1.0), 1)
+
+    model = eqx.tree_at(lambda model: model.posterior, view.model, posterior)
+    description = Explorer(view_run(*grey, model=model)).describe()
+    (prior,), furthest = description["priors"], np.max(description["plane"]["points"], axis=0)
+    assert np.all(furthest > 5)
+    assert prior["high"] == pytest.approx(furthest, abs=1e-3)
+    assert prior["low"] == pytest.approx(-furthest, abs=1e-3)
+
+
 def test_nothing_is_traced_while_the_page_is_in_use(conditional):
     view, traces = view_run(*conditional), []
 
-    def likelihood(z, y=None):
-        traces.append(1)
-        return view.model.likelihood(z, y)
+    def counting(name):
+        def traced(*inputs):
+            traces.append(name)
+            return getattr(view.model, name)(*inputs)
 
-    model = eqx.tree_at(lambda model: model.likelihood, view.model, likelihood)
+        return traced
+
+    model = VAE(*map(counting, ("posterior", "prior", "likelihood")))
     explorer = Explorer(view_run(*conditional, model=model), num_samples=7)
-    traced = len(traces)
-    assert traced > 0
+    before = list(traces)
+    assert set(before) == {"posterior", "prior", "likelihood"}
     for label in (3, 4):
         for count in (1, 2, 9, 16):
             explorer.decode(np.tile(explorer.draw(label), (count, 1)), label)
         explorer.encode(*explorer.stored(label))
-    assert len(traces) == traced
+    assert traces == before
