@@ -31,10 +31,9 @@ class Explore:
             from jaxvae.explore.app import MAX_BYTES, make_app
             from jaxvae.explore.server import address_of, listen, serve
         except ImportError as error:
+            package = f"{error.name}".split(".")[0]
             what = "Flask and waitress to be installed"
-            raise InputError(
-                f"Expected {what} (pip install 'jaxvae[explore]'); got no {error.name}."
-            ) from error
+            raise InputError(f"Expected {what} (pip install 'jaxvae[explore]'); got no {package}.") from error
         from jaxvae.explore.explorer import Explorer
 
         run = load_run(self.directory)
@@ -43,6 +42,7 @@ class Explore:
             port = int(address.rsplit(":", 1)[1])
             if self.port not in (0, port):
                 print(f"Port {self.port} is in use; serving on {port}.", flush=True)
+            print("Preparing the model; a deep one takes a minute.", flush=True)
             dataset = build_dataset(run.config)
             explorer = Explorer(View(run, run.load_model()), dataset, self.num_samples)
             print(f"{self.directory}: {address} (Ctrl-C to stop)", flush=True)

@@ -43,6 +43,7 @@ class Explorer:
         expect_positive("the number of samples", num_samples)
         run = view.run
         self._view, self._num_samples = view, num_samples
+        self._random = np.random.default_rng(view.seed)
         self._images, self._classes_of_images = dataset.test
         self._labels = run.labels(dataset, "test")
         self._use = view.encode(np.asarray(self._images[:_NUM_ENCODED]), _first(self._labels))
@@ -147,7 +148,7 @@ class Explorer:
     def draw(self, label: int | None) -> np.ndarray:
         """A latent `(D,)` of the prior, another one each time."""
         self._classes(label, 1)
-        return self._from_noise(np.random.default_rng().standard_normal(self._view.latent_dim))[label or 0]
+        return self._from_noise(self._random.standard_normal(self._view.latent_dim))[label or 0]
 
     def _from_noise(self, noise: np.ndarray) -> np.ndarray:
         """Of noise `(D,)` the latent of each class, `(Y, D)`; of no class, `(1, D)`."""

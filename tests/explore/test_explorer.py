@@ -1,9 +1,11 @@
 """What the page is told of a model, beside what the library says of it."""
 
+import distrax
 import equinox as eqx
 import numpy as np
 import pytest
 
+from jaxvae import VAE
 from jaxvae.explore.explorer import Explorer
 from jaxvae.runs import View, evaluate_run, measure_latents
 
@@ -94,20 +96,39 @@ def test_draws_differ_and_are_of_the_classs_prior(explorer):
     assert draws.std(axis=0) == pytest.approx(prior["scale"], rel=0.3)
 
 
+def test_a_slider_reaches_what_is_encoded_beyond_the_prior(grey):
+    run, dataset = grey
+    trained = run.load_model()
+
+    def posterior(x, y=None):
+        loc = 9 + trained.posterior(x, y).mean()
+        return distrax.Independent(distrax.Normal(loc, 1.0), 1)
+
+    model = eqx.tree_at(lambda model: model.posterior, trained, posterior)
+    description = Explorer(View(run, model), dataset).describe()
+    (prior,), furthest = description["priors"], np.max(description["plane"]["points"], axis=0)
+    assert np.all(furthest > 5)
+    assert prior["high"] == pytest.approx(furthest, abs=1e-3)
+    assert prior["low"] == pytest.approx(-furthest, abs=1e-3)
+
+
 def test_nothing_is_traced_while_the_page_is_in_use(conditional):
     (run, dataset), traces = conditional, []
     trained = run.load_model()
 
-    def likelihood(z, y=None):
-        traces.append(1)
-        return trained.likelihood(z, y)
+    def counting(name):
+        def traced(*inputs):
+            traces.append(name)
+            return getattr(trained, name)(*inputs)
 
-    model = eqx.tree_at(lambda model: model.likelihood, trained, likelihood)
+        return traced
+
+    model = VAE(*map(counting, ("posterior", "prior", "likelihood")))
     explorer = Explorer(View(run, model), dataset, num_samples=7)
-    traced = len(traces)
-    assert traced > 0
+    before = list(traces)
+    assert set(before) == {"posterior", "prior", "likelihood"}
     for label in (3, 4):
         for count in (1, 2, 9, 16):
             explorer.decode(np.tile(explorer.draw(label), (count, 1)), label)
         explorer.encode(*explorer.stored(label))
-    assert len(traces) == traced
+    assert traces == before
