@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from tests.helpers import assert_within_standard_errors
+
 FIGURES = ["data", "kl-per-latent", "log-p-x", "reconstructions", "samples", "training", "tsne"]
 
 
@@ -43,7 +45,7 @@ def test_the_bounds_rise_with_their_draws(names):
     scores, count = names["mean_field_scores"], names["NUM_BOUNDED"]
     for values, others in ((bounds[0], scores.elbo), (bounds[-1], scores.log_p)):
         difference, error = names["mean_and_error"](values - others[:count])
-        assert abs(difference) < 5 * error < 0.5
+        assert_within_standard_errors(difference, 0, error)
 
 
 def test_the_flow_s_log_det_is_its_jacobian_s(names):
@@ -53,10 +55,10 @@ def test_the_flow_s_log_det_is_its_jacobian_s(names):
 
 
 def test_the_gains_are_of_the_same_images(names):
-    for gain, error in (names["elbo_gain"], names["log_p_gain"]):
+    for gain, error in (names["elbo_gain"], names["log_p_gain"], names["walked"], names["sampled"]):
         assert abs(gain) < 10
         # The images differ by tens of nats: unpaired, the error would be above 1.
-        assert 0 < error < 0.5
+        assert 0 < error < 1
 
 
 def test_annealing_is_not_below_importance_sampling_and_its_gap_is_small(names):
