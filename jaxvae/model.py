@@ -35,9 +35,10 @@ class VAE(eqx.Module):
         likelihood: `(z, y) -> p(x | z, y)`, over images of shape `(C, H, W)`.
     """
 
-    posterior: Callable[[Image, Label | None], distrax.Distribution]
-    prior: Callable[[Label | None], distrax.Distribution]
-    likelihood: Callable[[Latent, Label | None], distrax.Distribution]
+    # Not by their arguments: the label may be left out, which `Callable` cannot say.
+    posterior: Callable[..., distrax.Distribution]
+    prior: Callable[..., distrax.Distribution]
+    likelihood: Callable[..., distrax.Distribution]
 
 
 def log_joint(model: VAE, z: Latent, x: Image, y: Label | None = None) -> Scalar:

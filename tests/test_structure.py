@@ -15,7 +15,7 @@ LAYERS = {
     "objectives": 3, "estimators": 3,
     "data": 4, "train": 4, "evaluate": 4, "latents": 4, "writers": 4, "plots": 4,
     "config": 5, "presets": 5, "build": 5, "interrupts": 5, "runs": 5, "pictures": 5, "report": 5,
-    "explore": 5, "cli": 5, "__main__": 5, "__init__": 6,
+    "explore": 5, "cli": 5, "__main__": 5, "__init__": 6, "tutorial": 6,
 }  # fmt: skip
 CALLABLES_AND_ARRAYS_ONLY = ("objectives", "estimators")
 NEVER = {"train": ("data", "config"), "plots": ("model", "nn", "encoders", "decoders", "train")}

@@ -1,3 +1,3 @@
-"""The command line: `jaxvae train | evaluate | sample | plot | report | explore | presets | datasets | data`."""
+"""The command line; `jaxvae --help` lists its commands."""
 
 from jaxvae.cli.main import main as main
