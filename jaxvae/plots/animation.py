@@ -14,7 +14,7 @@ from jaxvae.plots.images import draw_tiles, tile
 from jaxvae.plots.latents import draw_points
 
 # Screen pixels per inch, and milliseconds of a frame and of the last one.
-_DPI, _FRAME_MS, _LAST_FRAME_MS = 90, 150, 3000
+_DPI, _FRAME_MS, _LAST_FRAME_MS = 80, 150, 3000
 # The few points beyond would leave all others no room.
 _SHARE_IN_VIEW = 0.995
 
@@ -64,7 +64,7 @@ def save_animation(
         content = io.BytesIO()
         with style():
             _draw_frame(frame, classes, limits, axis_names).savefig(content, format="png", dpi=_DPI)
-        pictures.append(Image.open(content).convert("RGB").quantize(128))
+        pictures.append(Image.open(content).convert("RGB").quantize(64))
         on_frame(len(pictures))
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
