@@ -64,7 +64,7 @@ def save_animation(
         content = io.BytesIO()
         with style():
             _draw_frame(frame, classes, limits, axis_names).savefig(content, format="png", dpi=_DPI)
-        pictures.append(Image.open(content).convert("RGB").quantize(64))
+        pictures.append(Image.open(content).convert("RGB").quantize(128))
         on_frame(len(pictures))
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
