@@ -219,6 +219,6 @@ def _finite(value: Any) -> Any:
 
 def replace_text(path: pathlib.Path, text: str) -> None:
     """Replaces a file in one move, so that a full disk leaves the old one whole."""
-    part = path.with_suffix(".part")
-    part.write_text(text)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -1,5 +1,7 @@
 """`jaxvae plot` and `jaxvae train --animate`."""
 
+import dataclasses
+import json
 import pathlib
 import re
 import shutil
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from jaxvae.cli import main
-from jaxvae.pictures import PICTURES
+from jaxvae.pictures import PICTURES, choose_pictures
 from jaxvae.runs import load_run
 from tests.test_cli import SMALL, run_main
 
@@ -80,11 +82,11 @@ def test_a_flow_has_no_parts_of_its_kl_and_a_manifold_all_the_same(tmp_path, arg
     assert "Expected a Gaussian prior for the picture kl-per-latent (tsne and log-p-x are for any)" in err
 
 
-def test_the_animation_has_a_frame_for_every_look(plane):
+def test_the_animation_has_a_frame_for_every_look_and_the_end(plane):
     steps = [int(path.stem) for path in sorted((plane / "plots" / "latents").iterdir())]
-    assert steps == [8, 16]
+    assert steps == [8, 16, 20]
     with Image.open(plane / "plots" / "latents.gif") as gif:
-        assert gif.n_frames == 2
+        assert gif.n_frames == 3
         first = np.asarray(gif.convert("L"), float)
         gif.seek(1)
         assert np.abs(np.asarray(gif.convert("L"), float) - first).mean() > 0.5
@@ -94,7 +96,14 @@ def test_a_stopped_run_goes_on_with_its_animation(plane, tmp_path, arguments, ca
     options = [*arguments, *PLANE, "--run-dir", tmp_path / "run", "--animate", 8]
     assert run_main(capsys, "train", *options, "--max-minutes", 1e-6)[0] == 0
     assert not (tmp_path / "run" / "plots" / "latents.gif").exists()
+    # As a killed run leaves it: a frame that is whole and one that is not, from after the checkpoint.
+    (tmp_path / "run" / "plots" / "latents").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "run" / "plots" / "latents" / "00000019.npz").write_bytes(b"PK")
     assert run_main(capsys, "train", *options, "--resume")[0] == 0
+    frames = [
+        {path.name for path in (run / "plots" / "latents").iterdir()} for run in (plane, tmp_path / "run")
+    ]
+    assert frames[0] == frames[1]
     for path in (plane / "plots" / "latents").iterdir():
         with np.load(path) as whole, np.load(tmp_path / "run" / "plots" / "latents" / path.name) as resumed:
             assert all(np.array_equal(whole[name], resumed[name]) for name in ("means", "samples"))
@@ -124,6 +133,36 @@ def test_bad_input_to_plot_is_one_line(finished, capsys, options, message):
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert re.search(message, err)
+
+
+def test_a_run_that_was_stopped_before_its_first_record_has_its_other_pictures(plane, tmp_path, capsys):
+    shutil.copytree(plane, tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    run = load_run(tmp_path / "run")
+    assert choose_pictures(run, None)[0] == "samples"
+    code, _, err = run_main(capsys, "plot", tmp_path / "run", "--pictures", "curves")
+    assert (code, err) == (
+        2,
+        "jaxvae: Expected records for the picture curves (one every --log-every steps); got none.\n",
+    )
+
+
+def test_images_that_are_neither_grey_nor_in_colour_are_not_shown(plane):
+    run = dataclasses.replace(load_run(plane), image_shape=(2, 6, 5))
+    assert choose_pictures(run, None) == ["curves", "kl-per-latent", "scatter", "tsne"]
+    with pytest.raises(ValueError, match=r"channels of images for the picture samples to be 1 or 3; got 2\."):
+        choose_pictures(run, ["samples"])
+
+
+def test_images_that_no_longer_fit_the_model_are_refused(plane, capsys, tmp_path):
+    shutil.copytree(plane, tmp_path / "run")
+    content = json.loads((tmp_path / "run" / "config.json").read_text())
+    content["config"]["data"]["dir"] = None
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    for command in ("plot", "report", "explore"):
+        code, _, err = run_main(capsys, command, tmp_path / "run")
+        assert code == 2
+        assert "Expected the images to have shape (1, 6, 5); got (1, 28, 28)." in err
 
 
 def test_a_run_without_checkpoints_has_no_pictures(finished, tmp_path, capsys):

@@ -6,7 +6,6 @@ import pathlib
 import tyro
 
 from jaxvae._checks import InputError, expect_in_range, expect_positive
-from jaxvae.build import build_dataset
 from jaxvae.runs import View, load_run
 
 
@@ -43,7 +42,7 @@ class Explore:
             if self.port not in (0, port):
                 print(f"Port {self.port} is in use; serving on {port}.", flush=True)
             print("Preparing the model; a deep one takes a minute.", flush=True)
-            dataset = build_dataset(run.config)
+            dataset = run.load_dataset()
             explorer = Explorer(View(run, run.load_model()), dataset, self.num_samples)
             print(f"{self.directory}: {address} (Ctrl-C to stop)", flush=True)
             serve(make_app(explorer, self.host), listener, MAX_BYTES)

@@ -9,7 +9,6 @@ import tyro
 
 from jaxvae import plots
 from jaxvae._checks import InputError, expect_choice, expect_in_range, expect_positive
-from jaxvae.build import build_dataset
 from jaxvae.pictures import PICTURES, Subject, choose_pictures
 from jaxvae.runs import Run, View, expect_conditional, load_run
 
@@ -84,7 +83,7 @@ class Plot:
         run = load_run(self.directory)
         names = choose_pictures(run, self.pictures)
         view = View(run, run.load_model(), self.seed)
-        subject = Subject(view, build_dataset(run.config), self.max_points)
+        subject = Subject(view, run.load_dataset(), self.max_points)
         for name in names:
             figure = PICTURES[name].draw(subject)
             path = run.directory / "plots" / f"{name}.{self.format}"

@@ -62,6 +62,7 @@ class Train:
             expect_in_range(
                 "--model.latent-dim with --animate", self.config.model.latent_dim, 2, float("inf")
             )
+            expect_choice("the channels of images for --animate", str(dataset.image_shape[0]), ["1", "3"])
         run = self._resumed() if self.resume else self._created(dataset)
         animation = Animation(run, dataset)
         if not self.json:
@@ -77,7 +78,9 @@ class Train:
             print(to_json({"finished": True, **results}) if self.json else _describe_training(results))
             advise(results["test"], run)
             if self.animate is not None:
-                animation.save()
+                path = animation.save()
+                if not self.json:
+                    print(path)
 
     def with_defaults(self) -> "Train":
         """With the config that the other arguments override: the preset's, or that of the run to resume."""

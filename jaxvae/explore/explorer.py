@@ -106,7 +106,7 @@ class Explorer:
             # The prior's bulk, and every posterior mean.
             reach = np.maximum(3 * scale, np.max(np.abs(means - center), axis=0, initial=0))
             columns = {"center": center, "scale": scale, "low": center - reach, "high": center + reach}
-            priors.append({name: _rounded(column) for name, column in columns.items()})
+            priors.append({name: np.asarray(column, np.float64).tolist() for name, column in columns.items()})
         return priors
 
     def _centers_and_scales(self) -> tuple[np.ndarray, np.ndarray]:

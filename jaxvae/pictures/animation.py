@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 
 from jaxvae import plots
-from jaxvae._checks import expect_positive
 from jaxvae.data import Dataset
 from jaxvae.model import VAE
 from jaxvae.runs import Run, View
@@ -29,7 +28,11 @@ class Animation:
     dataset: Dataset
 
     def observer(self, every: int) -> Observer:
-        """Who looks at the model after every so many steps."""
+        """Who looks at the model after every so many steps; drops frames from after the latest checkpoint."""
+        latest = self.run.checkpoints.latest()
+        for path in self._files():
+            if latest is None or int(path.stem) > int(latest.name):
+                path.unlink()
         return Observer(every, self.keep)
 
     def keep(self, step: int, model: VAE) -> None:
@@ -37,19 +40,23 @@ class Animation:
         view, labels = View(self.run, model, self.run.config.seed), self.run.labels(self.dataset, "test")
         kept = slice(_NUM_IMAGES)
         use = view.encode(self.dataset.test.images[kept], None if labels is None else labels[kept])
-        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{step:08d}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
         # Half precision is more than a screen has.
         means, samples = use.mean.astype(np.float16), view.sample(_NUM_SAMPLES).astype(np.float16)
-        np.savez_compressed(self._folder / f"{step:08d}.npz", means=means, samples=samples)
+        with open(part, "wb") as file:
+            np.savez_compressed(file, means=means, samples=samples)
+        part.replace(path)
 
     def save(self) -> pathlib.Path:
         """Writes `plots/latents.gif` from all frames: the two latents whose means vary most in the last.
 
-        Raises:
-            ValueError: if there is no frame.
+        The last frame is of the run's latest state, whether it was looked at or not.
         """
-        files = sorted(self._folder.glob("*.npz"))
-        expect_positive(f"the number of frames in {self._folder}", len(files))
+        state, _ = self.run.load_state()
+        self.keep(int(state.step), state.eval_model)
+        files = self._files()
         steps = [int(path.stem) for path in files]
         arrays = [np.load(path) for path in files]
         first, second = sorted(np.argsort(-np.var(arrays[-1]["means"].astype(np.float32), axis=0))[:2])
@@ -68,6 +75,9 @@ class Animation:
                 on_frame=bar.advance,
             )
         return path
+
+    def _files(self) -> list[pathlib.Path]:
+        return sorted(self._folder.glob("*.npz"))
 
     @property
     def _folder(self) -> pathlib.Path:

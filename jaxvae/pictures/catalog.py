@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jaxvae._checks import expect_choice, expect_positive, expected
 from jaxvae.pictures import draw
 from jaxvae.runs import Run, expect_conditional
+from jaxvae.writers import load_records
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,11 +21,20 @@ class Picture:
         draw: `(subject) -> Figure`.
         what: in a few words.
         expect: raises `ValueError` where a run has no such picture.
+        shows_images: whether images are on it, which are then to be grey or in colour.
     """
 
     draw: "Callable[[draw.Subject], Figure]"
     what: str
     expect: Callable[[Run, str], None] = lambda run, name: None
+    shows_images: bool = True
+
+    def check(self, run: Run, name: str) -> None:
+        """Raises `ValueError` where a run has no such picture."""
+        self.expect(run, name)
+        if self.shows_images and run.image_shape[0] not in (1, 3):
+            rule = "to be 1 or 3"
+            raise expected(f"the channels of images for the picture {name}", rule, run.image_shape[0])
 
 
 def _expect_plane(run: Run, name: str) -> None:
@@ -43,9 +53,17 @@ def _expect_parts(run: Run, name: str) -> None:
             raise expected(f"a Gaussian {part} for the picture {name}", rule, f"one with the flow {flow}")
 
 
+def _expect_records(run: Run, name: str) -> None:
+    path = run.directory / "metrics.jsonl"
+    if not path.exists() or not load_records(path):
+        raise expected(f"records for the picture {name}", "(one every --log-every steps)", "none")
+
+
 # In the order of the time they take.
 PICTURES = {
-    "curves": Picture(draw.curves, "bounds and log p(x) during training"),
+    "curves": Picture(
+        draw.curves, "bounds and log p(x) during training", _expect_records, shows_images=False
+    ),
     "samples": Picture(draw.samples, "images of draws from the prior"),
     "reconstructions": Picture(draw.reconstructions, "test images beside their reconstructions"),
     "interpolations": Picture(draw.interpolations, "the way from one test image to another"),
@@ -55,13 +73,13 @@ PICTURES = {
         lambda run, name: expect_conditional(run, f"the picture {name}"),
     ),
     "kl-per-latent": Picture(
-        draw.kl_per_latent, "how much each latent says of an image; not of a flow", _expect_parts
+        draw.kl_per_latent, "how much each latent says of an image; not of a flow", _expect_parts, False
     ),
     "manifold": Picture(
         draw.manifold, "of 2 latents: decoded images through the prior's quantiles", _expect_plane
     ),
-    "scatter": Picture(draw.scatter, "of 2 latents: where the test images are", _expect_plane),
-    "tsne": Picture(draw.tsne, "where the test images are, in the plane by t-SNE"),
+    "scatter": Picture(draw.scatter, "of 2 latents: where the test images are", _expect_plane, False),
+    "tsne": Picture(draw.tsne, "where the test images are, in the plane by t-SNE", shows_images=False),
     "log-p-x": Picture(draw.log_p_x, "the histogram of log p(x), and the best and worst test images"),
 }
 
@@ -78,13 +96,13 @@ def choose_pictures(run: Run, names: Iterable[str] | None) -> list[str]:
     expect_positive("the number of pictures", len(names))
     for name in names:
         expect_choice("the picture", name, PICTURES)
-        PICTURES[name].expect(run, name)
+        PICTURES[name].check(run, name)
     return names
 
 
 def _has(run: Run, name: str, picture: Picture) -> bool:
     try:
-        picture.expect(run, name)
+        picture.check(run, name)
     except ValueError:
         return False
     return True

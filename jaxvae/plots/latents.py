@@ -131,15 +131,19 @@ def tsne(
         `(min(N, max_points), 2)`.
 
     Raises:
-        ValueError: if there are fewer than three points.
+        ValueError: if there are fewer than three points, or one is not finite.
     """
     from sklearn.manifold import TSNE
 
     expect_in_range("the number of points for t-SNE", min(len(points), max_points), 3, float("inf"))
     points = np.asarray(points, np.float32)[:max_points]
+    if not np.all(np.isfinite(points)):
+        raise expected("the points for t-SNE", "to be finite numbers", points[~np.isfinite(points)][0])
+    # Principal components need two dimensions, and points that differ.
+    init = "pca" if points.shape[1] > 1 and np.ptp(points, axis=0).max() > 0 else "random"
     perplexity = min(_PERPLEXITY, len(points) / _SHARE_OF_POINTS)
     method = TSNE(
-        perplexity=perplexity, max_iter=TSNE_STEPS, init="pca", random_state=seed, n_jobs=-1, verbose=2
+        perplexity=perplexity, max_iter=TSNE_STEPS, init=init, random_state=seed, n_jobs=-1, verbose=2
     )
     # It has no callback, but says what it does.
     with contextlib.redirect_stdout(_Listener(on_step)):  # pyright: ignore[reportArgumentType]

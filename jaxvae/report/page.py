@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from jaxvae import plots
 from jaxvae._checks import expect_positive
-from jaxvae.build import build_dataset
-from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluation
-from jaxvae.interrupts import StopRequest
 from jaxvae.pictures import PICTURES, Subject, choose_pictures
 from jaxvae.report import tables
-from jaxvae.runs import Run, View, evaluate_run
+from jaxvae.runs import Run, View, load_scores
 from jaxvae.writers import load_records
 
 if TYPE_CHECKING:
@@ -44,7 +41,8 @@ def make_report(runs: Sequence[Run], *, pictures: Sequence[str] | None = None) -
 
     Args:
         runs: with a checkpoint each.
-        pictures: names of `PICTURES`; all that a run has, but for t-SNE, where none are given.
+        pictures: names of `PICTURES`; where none are given all that a run has, but for t-SNE, and for
+            log p(x) where its scores are not kept.
 
     Returns:
         The page.
@@ -54,13 +52,16 @@ def make_report(runs: Sequence[Run], *, pictures: Sequence[str] | None = None) -
     """
     expect_positive("the number of runs", len(runs))
     results = [tables.load_results(run) for run in runs]
-    chosen = [_chosen(run, found, pictures) for run, found in zip(runs, results, strict=True)]
+    asked = [None if pictures is None else choose_pictures(run, pictures) for run in runs]
     views = [View(run, run.load_model(), run.config.seed) for run in runs]
-    subjects = [Subject(view, build_dataset(view.run.config)) for view in views]
-    measured = tables.results_table(results)
-    incomparable = tables.incomparable(runs, results)
+    subjects = [Subject(view, view.run.load_dataset()) for view in views]
+    scores = [
+        None if found is None else load_scores(subject.view.run, subject.dataset, "test")
+        for subject, found in zip(subjects, results, strict=True)
+    ]
+    chosen = [names or _chosen(run, s) for run, names, s in zip(runs, asked, scores, strict=True)]
+    measured, incomparable = tables.results_table(results), tables.incomparable(runs, results)
     if len(runs) > 1 and not incomparable:
-        scores = [_scores(s.view.run, s.dataset, r) for s, r in zip(subjects, results, strict=True)]
         measured = _with_row(measured, "log p(x) minus that of the first, same images", scores)
     return _template().render(
         names=[str(run.directory) for run in runs],
@@ -73,16 +74,10 @@ def make_report(runs: Sequence[Run], *, pictures: Sequence[str] | None = None) -
     )
 
 
-def _chosen(run: Run, results: dict[str, Any] | None, pictures: Sequence[str] | None) -> list[str]:
-    if pictures is not None:
-        return choose_pictures(run, pictures)
-    # What is not finished is not scored for a picture.
-    left_out = _ON_REQUEST if results is not None else (*_ON_REQUEST, "log-p-x")
+def _chosen(run: Run, scores: Evaluation | None) -> list[str]:
+    """All that a run has, but for what would take minutes."""
+    left_out = _ON_REQUEST if scores is not None else (*_ON_REQUEST, "log-p-x")
     return [name for name in choose_pictures(run, None) if name not in left_out]
-
-
-def _scores(run: Run, dataset: Dataset, results: dict[str, Any] | None) -> Evaluation | None:
-    return None if results is None else evaluate_run(run, dataset, "test", stop=StopRequest())
 
 
 def _with_row(table: tables.Table, name: str, scores: Sequence[Evaluation | None]) -> tables.Table:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae._checks import expected
-from jaxvae.config import to_flags
+from jaxvae.config import Config, to_flags
 from jaxvae.evaluate import Evaluation
 from jaxvae.presets import PRESETS
 from jaxvae.runs import Run
@@ -36,7 +36,7 @@ def load_results(run: Run) -> dict[str, Any] | None:
         return None
     try:
         results = json.loads(path.read_text())
-        results["test"]["log_p_x"]
+        float(results["test"]["log_p_x"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise expected(f"{path}", "to be the results of a run", f"{error!r}") from error
     return results
@@ -45,12 +45,20 @@ def load_results(run: Run) -> dict[str, Any] | None:
 def command(run: Run) -> str:
     """The command that trains such a run."""
     words = ["jaxvae", "train", run.preset]
-    default = to_flags(PRESETS[run.preset]()) if run.preset in PRESETS else {}
+    default = to_flags(PRESETS[run.preset]() if run.preset in PRESETS else Config())
     for flag, value in to_flags(run.config).items():
-        if value is not None and value != default.get(flag):
-            values = value if isinstance(value, tuple | list) else [value]
-            words += [flag, *map(str, values)]
+        if value != default[flag]:
+            words += _words(flag, value)
     return shlex.join(words)
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    """How a setting is given on the command line."""
+    # One that is always true or false is a switch; one that may be left to its part takes a word.
+    if isinstance(to_flags(Config())[flag], bool):
+        room, _, name = flag.rpartition(".")
+        return [flag] if value else [f"{room}.no-{name}"]
+    return [flag, *map(str, value if isinstance(value, tuple | list) else [value])]
 
 
 def results_table(results: Sequence[dict[str, Any] | None]) -> Table:
@@ -67,28 +75,32 @@ def _of(results: dict[str, Any] | None, text: Callable[[dict, dict], str | None]
 def _with_error(value: float | None, error: float | None = None, digits: int = 2) -> str | None:
     if value is None or not math.isfinite(value):
         return None
-    return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:,.{digits}f}" if error is None else f"{value:,.{digits}f} ± {error:.{digits}f}"
 
 
 _RESULTS: dict[str, Callable[[dict, dict], str | None]] = {
     "log p(x), nats per image, ± its error over images like these": lambda r, t: _with_error(
-        t["log_p_x"], t["log_p_x_standard_error"]
+        t["log_p_x"], t.get("log_p_x_standard_error")
     ),
     "the part of that error that more samples would remove": lambda r, t: _with_error(
-        t["log_p_x_monte_carlo_error"], digits=4
+        t.get("log_p_x_monte_carlo_error"), digits=4
     ),
-    "ELBO, nats per image": lambda r, t: _with_error(t["elbo"]),
+    "ELBO, nats per image, ± its error": lambda r, t: _with_error(
+        t.get("elbo"), t.get("elbo_standard_error")
+    ),
     "bits per dimension": lambda r, t: _with_error(t.get("bits_per_dim"), digits=4),
     "reconstruction, nats per image": lambda r, t: _with_error(t.get("reconstruction")),
     "KL, nats per image": lambda r, t: _with_error(t.get("kl")),
     "active latents": lambda r, t: (
         None if t.get("active_units") is None else f"{t['active_units']} of {t['num_latents']}"
     ),
-    "effective sample size": lambda r, t: _with_error(t["effective_sample_size"], digits=1),
-    "images whose log p(x) is reliable": lambda r, t: f"{t['reliable']:.0%}",
-    "training, examples per second": lambda r, t: f"{r['examples_per_second']:,.0f}",
+    "effective sample size": lambda r, t: _with_error(t.get("effective_sample_size"), digits=1),
+    "images whose log p(x) is reliable": lambda r, t: (
+        None if t.get("reliable") is None else f"{t['reliable']:.0%}"
+    ),
+    "training, examples per second": lambda r, t: _with_error(r.get("examples_per_second"), digits=0),
     "training / compilation / evaluation, s": lambda r, t: " / ".join(
-        f"{r[f'{part}_seconds']:,.0f}" for part in ("train", "compile", "evaluate")
+        _with_error(r.get(f"{part}_seconds"), digits=0) or "?" for part in ("train", "compile", "evaluate")
     ),
 }
 

@@ -10,6 +10,7 @@ from jaxvae.runs.evaluation import bound_run as bound_run
 from jaxvae.runs.evaluation import classify_run as classify_run
 from jaxvae.runs.evaluation import evaluate_run as evaluate_run
 from jaxvae.runs.evaluation import expect_conditional as expect_conditional
+from jaxvae.runs.evaluation import load_scores as load_scores
 from jaxvae.runs.evaluation import measure_latents as measure_latents
 from jaxvae.runs.evaluation import summarize as summarize
 from jaxvae.runs.training import train_run as train_run

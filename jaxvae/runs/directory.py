@@ -12,9 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import writers
-from jaxvae._checks import expect_choice, expect_in_range, expected
+from jaxvae._checks import expect_choice, expect_in_range, expect_shape, expected
 from jaxvae._typing import Key
-from jaxvae.build import build_evaluator, build_model, build_optimizer, build_training, make_key
+from jaxvae.build import (
+    build_dataset,
+    build_evaluator,
+    build_model,
+    build_optimizer,
+    build_training,
+    make_key,
+)
 from jaxvae.config import Config, from_dict, to_dict, to_flags
 from jaxvae.data import Dataset, expect_labels
 from jaxvae.labels import expect_classes
@@ -83,6 +90,16 @@ class Run:
         tally = dataclasses.replace(new_tally(self.config), gradient_norms=np.nan)
         state, tally = self.checkpoints.restore((state, tally), best=best)
         return state, tally if tally.num_summed else tally.without_sums()
+
+    def load_dataset(self) -> Dataset:
+        """The data set that it is trained on.
+
+        Raises:
+            ValueError: if it cannot be read, or its images are no longer of the model's shape.
+        """
+        dataset = build_dataset(self.config)
+        expect_shape("the images", dataset.image_shape, self.image_shape)
+        return dataset
 
     def load_model(self) -> VAE:
         """The model to use: the best by the validation images, or the last where they do not choose."""

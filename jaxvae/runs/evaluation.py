@@ -55,9 +55,7 @@ def evaluate_run(
     with ProgressBar(len(images), "image") as bar:
         if stop is None:
             return evaluator(state.eval_model, key, images, labels, on_batch=lambda done: _show(bar, done))
-        settings = writers.to_json({**to_dict(config), "step": int(state.step)})
-        made_from = fingerprint(settings, *in_blocks(images), labels)
-        path = run.directory / _KEPT
+        path, made_from = run.directory / _KEPT, _made_from(run, int(state.step), images, labels)
 
         def keep(done: Evaluation) -> None:
             _show(bar, done)
@@ -66,6 +64,19 @@ def evaluate_run(
 
         begun = load_evaluation(path, made_from)
         return evaluator(state.eval_model, key, images, labels, begun=begun, on_batch=keep)
+
+
+def load_scores(run: Run, dataset: Dataset, split: str) -> Evaluation | None:
+    """What `evaluate_run` kept when it was finished; None where that is not there, or of something else."""
+    images, labels = _scored(run, dataset, split)
+    state, _ = run.load_state(best=True)
+    kept = load_evaluation(run.directory / _KEPT, _made_from(run, int(state.step), images, labels))
+    return kept if kept is not None and len(kept.log_p) == len(images) else None
+
+
+def _made_from(run: Run, step: int, images: np.ndarray, labels: np.ndarray | None) -> str:
+    settings = writers.to_json({**to_dict(run.config), "step": step})
+    return fingerprint(settings, *in_blocks(images), labels)
 
 
 def _scored(run: Run, dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray | None]:

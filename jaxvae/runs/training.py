@@ -35,7 +35,7 @@ from jaxvae.train.step import TrainStep
 
 _COLUMNS = ("train_{bound}", "{split}_elbo", "{split}_log_p_x", "examples_per_second")
 # Of the monitored ones: whose latents are measured, that are drawn, and that are reconstructed.
-_NUM_MEASURED, _NUM_SAMPLES, _NUM_PAIRS = 1000, 32, 16
+_NUM_MEASURED, _NUM_SAMPLES, _NUM_PAIRS, _FEWER = 1000, 32, 16, 4
 
 
 def train_run(
@@ -162,13 +162,16 @@ def _make_painters(run: Run, dataset: Dataset, split: str, board: writers.Tensor
     """Shows samples, and images of a split beside their reconstructions, at every evaluation."""
     if run.image_shape[0] not in (1, 3):  # neither grey nor in colour
         return []
-    inputs, labels = dataset.split(split).images[:_NUM_PAIRS], run.labels(dataset, split)
+    # A PixelCNN draws pixel by pixel.
+    share = 1 if run.config.pixelcnn.model == "none" else _FEWER
+    num_samples, num_pairs = _NUM_SAMPLES // share, _NUM_PAIRS // share
+    inputs, labels = dataset.split(split).images[:num_pairs], run.labels(dataset, split)
 
     def look(step: int, model: VAE) -> None:
         view = View(run, model, run.config.seed)
-        outputs = view.reconstruct(inputs, None if labels is None else labels[:_NUM_PAIRS])
+        outputs = view.reconstruct(inputs, None if labels is None else labels[:num_pairs])
         images = {
-            "samples": view.sample(_NUM_SAMPLES),
+            "samples": view.sample(num_samples),
             "reconstructions": plots.pair(view.seen(inputs), outputs),
         }
         board.write_pictures(step, {name: plots.tile(many, 8) for name, many in images.items()})

@@ -17,7 +17,7 @@ from jaxvae.explore.explorer import Explorer
 from jaxvae.runs import View, create_run, new_tally
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _compile_fast():
     """Everything here compiles more than it runs."""
     jax.config.update("jax_disable_most_optimizations", True)

@@ -18,6 +18,11 @@ def test_tsne_keeps_clusters_together_and_says_how_far_it_is():
     assert np.array_equal(np.argmin(distances, axis=1) // 20, np.arange(50) // 20)
 
 
+@pytest.mark.parametrize("points", [np.arange(20.0)[:, None], np.ones((20, 3))], ids=["a line", "one place"])
+def test_tsne_places_points_that_have_no_two_principal_components(points):
+    assert np.all(np.isfinite(plots.tsne(points)))
+
+
 def test_a_scatter_names_each_class_among_its_own_points():
     points = np.array([[0.0, 0.0], [0.1, 0.1], [5.0, 5.0], [5.1, 5.1], [5.2, 5.2]])
     (axes,) = plots.scatter(points, np.array([0, 0, 3, 3, 3]), axis_names=("a", "b"), title="c").axes
@@ -56,6 +61,10 @@ def test_kl_per_latent_falls_from_left_to_right():
         (
             lambda: plots.kl_per_latent(np.array([1.0, np.nan])),
             r"Expected the KL term to have a part for each latent, which that of a flow has not; got NaN\.",
+        ),
+        (
+            lambda: plots.tsne(np.full((4, 2), np.nan)),
+            r"Expected the points for t-SNE to be finite numbers; got nan\.",
         ),
         (lambda: plots.tsne(np.zeros((2, 4))), r"Expected the number of points for t-SNE to be at least 3"),
     ],

@@ -5,14 +5,17 @@ import html.parser
 import json
 import pathlib
 import re
+import shlex
 import shutil
 
 import numpy as np
 import pytest
 
 from jaxvae.cli import main
+from jaxvae.cli.main import _parse
+from jaxvae.presets import load_preset
 from jaxvae.report import tables
-from jaxvae.runs import load_run
+from jaxvae.runs import Run, load_run
 from tests.test_cli import SMALL, run_main
 
 
@@ -113,6 +116,35 @@ def test_runs_of_another_protocol_are_not_compared(runs):
     assert tables.incomparable([run, run, run], [results, results, None]) == []
 
 
+@pytest.mark.parametrize(
+    ("preset", "arguments"),
+    [
+        ("mnist-cvae", ["--model.no-learned-prior", "--seed", "3"]),
+        (
+            "mnist-mean-field",
+            ["--model.labels", "one-hot", "--model.learned-prior", "--encoder.widths", "9", "8"],
+        ),
+        ("mnist-tutorial", ["--data.num-validation", "None", "--optimizer.ema-decay", "0.9"]),
+        ("mnist-iaf", ["--posterior.flow", "none", "--data-dir", "/a b"]),
+        ("mnist-gated-conv-iaf", ["--optimizer.ema-decay", "None", "--decoder.remat", "True"]),
+    ],
+)
+def test_the_command_of_a_run_trains_such_a_run(preset, arguments):
+    config = _parse(["train", preset, *arguments]).config
+    words = shlex.split(tables.command(Run(pathlib.Path(), preset, config, (1, 28, 28), None)))
+    assert words[:3] == ["jaxvae", "train", preset]
+    assert _parse(words[1:]).config == config != load_preset(preset)
+
+
+def test_an_older_run_has_what_it_has(runs, tmp_path, capsys):
+    shutil.copytree(runs / "a", tmp_path / "run")
+    (tmp_path / "run" / "evaluation.npz").unlink()
+    (tmp_path / "run" / "results.json").write_text(json.dumps({"test": {"elbo": -9.0, "log_p_x": -8.0}}))
+    page = report(capsys, tmp_path / "run")
+    assert page.row("log p(x)") == ["-8.00"]
+    assert len(page.sources) == 7  # its images are not scored anew for a histogram
+
+
 def test_what_a_run_says_is_not_taken_for_html(runs, tmp_path, capsys):
     shutil.copytree(runs / "a", tmp_path / "<b>&amp;")
     page = report(capsys, tmp_path / "<b>&amp;", "--pictures", "samples")
@@ -128,6 +160,8 @@ def test_what_a_run_says_is_not_taken_for_html(runs, tmp_path, capsys):
             [],
             r"Expected .*results.json to be the results",
         ),
+        (lambda run: None, ["--output", "."], r"Expected the suffix of --output to be one of .html; got ''"),
+        (lambda run: (run / "results.json").write_text('{"test": 3}'), [], r"Expected .*to be the results"),
         (
             lambda run: None,
             ["--pictures", "classes"],

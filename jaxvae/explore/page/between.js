@@ -26,10 +26,11 @@ export class Between {
       const random = element(`${name}-random`);
       number.max = latents.model.num_images - 1;
       number.value = Math.min(number.value, number.max);
-      number.addEventListener("change", () => attempt(() => this.#choose(name, true)));
+      const choose = latest(() => this.#choose(name, true));
+      number.addEventListener("change", choose);
       random.addEventListener("click", () => {
         number.value = Math.floor(Math.random() * latents.model.num_images);
-        attempt(() => this.#choose(name, true));
+        choose();
       });
       attempt(() => this.#choose(name, false));
     }

@@ -20,6 +20,7 @@ export class Drawing {
     this.onEncoded = onEncoded;
     [this.height, this.width] = latents.model.image_shape;
     this.ink = new Float32Array(this.height * this.width);
+    this.version = 0;
     this.cursor = [Math.floor(this.width / 2), Math.floor(this.height / 2)];
     this.encode = latest(() => this.#encode());
     this.score = latest(() => this.#score());
@@ -114,6 +115,8 @@ export class Drawing {
   }
 
   #changed(isDone = false) {
+    this.version += 1;
+    this.#say("");
     this.#show();
     if (this.isEmpty) return this.#forget();
     this.encode();
@@ -169,12 +172,14 @@ export class Drawing {
 
   async #score() {
     if (this.isEmpty) return;
+    const { version } = this;
     const content = this.#content();
     const name = this.latents.label === null ? "log p(x)" : `log p(x | class ${this.latents.label})`;
     this.#say(`Estimating ${name} \u2026`);
     try {
       const score = await (await ask("score", content)).json();
-      if (!this.isEmpty) this.#say(this.#describe(name, score), this.#warn(score));
+      // Not beside another drawing, whose own score is on its way.
+      if (this.version === version) this.#say(this.#describe(name, score), this.#warn(score));
     } catch (error) {
       this.#say("");
       throw error;

@@ -92,8 +92,9 @@ export class Plane {
     const radius = 1.8 * devicePixelRatio;
     this.#drawAxes(context, style);
     context.globalAlpha = 0.75;
+    const colors = this.numClasses <= COLORS.length ? COLORS : [];
     this.points.forEach((point, n) => {
-      context.fillStyle = this.#color(this.classes?.[n]) ?? style.color;
+      context.fillStyle = colors[this.classes?.[n]] ?? style.color;
       context.beginPath();
       context.arc(...this.#place(point), radius, 0, 2 * Math.PI);
       context.fill();
@@ -155,11 +156,6 @@ export class Plane {
     context.strokeText(name, x + offset, y + 4 * devicePixelRatio);
     context.fillStyle = style.color;
     context.fillText(name, x + offset, y + 4 * devicePixelRatio);
-  }
-
-  // None where there are more classes than colours.
-  #color(label) {
-    return this.numClasses <= COLORS.length ? COLORS[label] : undefined;
   }
 
   get numClasses() {
