@@ -15,12 +15,13 @@ IMAGES = np.random.RandomState(0).randint(0, 256, (12, 1, 3, 2)).astype(np.uint8
 LABELS = np.arange(12) % 5
 COUNTS = {"train": 6, "validation": 2, "test": 4}
 SLOW = """
-import sys, time
+import os, time
 from jaxvae.data.cache import cached
 def make(directory):
     open({log!r}, "a").write("made\\n")
     (directory / "half").write_text("")
-    time.sleep({seconds})
+    while not os.path.exists({go!r}):
+        time.sleep(0.05)
     (directory / "whole").write_text("")
 print(cached("kind/name", "the thing", make))
 """
@@ -207,8 +208,9 @@ def test_blocks_that_do_not_add_up_are_refused(tmp_path, blocks, message):
         write_npy(tmp_path / "a.npy", (4, 2, 2), np.uint8, blocks, "the array")
 
 
-def start(tmp_path, seconds):
-    code = SLOW.format(log=str(tmp_path / "log"), seconds=seconds)
+def start(tmp_path):
+    """A process that prepares until the file `go` is there."""
+    code = SLOW.format(log=str(tmp_path / "log"), go=str(tmp_path / "go"))
     return subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
 
 
@@ -218,33 +220,35 @@ def wait_for(path):
 
 
 def test_of_two_processes_one_waits_and_both_succeed(tmp_path, directory):
-    one = start(tmp_path, 8)
+    one = start(tmp_path)
     wait_for(directory / "kind" / "name.part" / "half")
-    two = start(tmp_path, 8)
+    two = start(tmp_path)
+    assert "Waiting for another process that prepares the thing" in two.stderr.readline()
+    (tmp_path / "go").touch()
     outs = [process.communicate(timeout=60) for process in (one, two)]
     assert [process.returncode for process in (one, two)] == [0, 0], outs
-    assert "Waiting for another process that prepares the thing" in outs[1][1]
     assert outs[0][0] == outs[1][0] == f"{directory / 'kind' / 'name'}\n"
     assert (tmp_path / "log").read_text() == "made\n"
     assert left(directory) == ["name"]
 
 
 def test_one_that_stops_waiting_leaves_the_other_alone(tmp_path, directory):
-    one = start(tmp_path, 8)
+    one = start(tmp_path)
     wait_for(directory / "kind" / "name.part" / "half")
-    two = start(tmp_path, 8)
+    two = start(tmp_path)
     assert "Waiting" in two.stderr.readline()
     two.send_signal(signal.SIGINT)
     two.communicate(timeout=60)
     assert two.returncode != 0
     assert one.poll() is None
+    (tmp_path / "go").touch()
     one.communicate(timeout=60)
     assert one.returncode == 0
     assert left(directory) == ["name"]
 
 
 def test_what_a_killed_process_left_does_not_stand_in_the_way(tmp_path, directory):
-    process = start(tmp_path, 60)
+    process = start(tmp_path)
     wait_for(directory / "kind" / "name.part" / "half")
     process.kill()
     process.communicate()
